@@ -1,0 +1,4 @@
+//! One file for each router.
+
+pub mod http_route;
+pub mod service;
