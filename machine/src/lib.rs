@@ -1,1 +1,26 @@
-//! Being written.
+//! The state machines of Sluice: functions from what is known to what is to be done.
+//!
+//! [`decide`] takes the time and a [`World`] (what the shell observed) and returns a [`Plan`]: what to ask, what to commit to
+//! the Rollout's status, which effects to carry out in which order, which events to publish, and, where nothing is to be
+//! done, the reason. The controller, the simulator and `kubectl sluice` call the same function.
+//!
+//! ```text
+//! World ──decide(now)──> Plan { asks, commit, effects, events, hold, wake_at, memory }
+//! effect + fresh World ──guards::check(now)──> Ok, or the Hold that forbids it
+//! AnalysisRun + answers ──run::decide(now)──> measurements to start, status to commit
+//! ```
+//!
+//! Absent here: clocks, randomness, clients, sockets, async, and maps without an order.
+
+pub mod guards;
+pub mod hash;
+mod plan;
+pub mod references;
+pub mod rollout;
+mod world;
+
+pub use plan::{Commit, Effect, Event, EventKind, Hold, Plan};
+pub use rollout::decide;
+pub use world::{
+    Answer, Answered, Ask, Endpoints, Fact, Memory, Owner, ReplicaSet, Run, Settings, TemplateRef, Why, World,
+};
