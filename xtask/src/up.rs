@@ -1,0 +1,42 @@
+//! `cargo xtask up`: a cluster in a box for a person. Builds what it needs, then hands over to `sluice-box`.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use xtask::{prerequisites, programs};
+
+/// How the cluster is started.
+#[derive(Args)]
+pub struct Options {
+    /// More arguments for the cluster in a box (see `cargo xtask up -- --help`)
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Builds and starts it; this process becomes the cluster's own, so that Ctrl-C and exit codes are not passed on twice.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    prerequisites::for_run()?;
+    programs::build(&mut |line| eprintln!("box: {line}"))?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask has a parent folder")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let error = Command::new(cargo)
+        .current_dir(root)
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "sluice-tests",
+            "--bin",
+            "sluice-box",
+            "--",
+            "up",
+        ])
+        .args(&options.rest)
+        .exec();
+    Err(error).context("start cargo run --package sluice-tests --bin sluice-box")
+}
