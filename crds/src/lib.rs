@@ -17,11 +17,15 @@
 mod open_string;
 
 pub mod analysis;
+pub mod crd;
+pub mod defaults;
 pub mod experiment;
 pub mod meta;
+pub mod names;
 pub mod raw;
 pub mod rollout;
 pub mod time;
+pub mod yaml;
 
 pub use analysis::*;
 pub use experiment::*;

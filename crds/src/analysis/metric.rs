@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::IntOrString;
-use crate::PrometheusMetric;
+use crate::{
+    CloudWatchMetric, DatadogMetric, GraphiteMetric, InfluxdbMetric, IntOrString, JobMetric, KayentaMetric,
+    NewRelicMetric, PrometheusMetric, SkyWalkingMetric, WavefrontMetric, WebMetric,
+};
 
 /// A metric: what to measure, how often, and what counts as good.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +56,36 @@ pub struct MetricProvider {
     /// A query to Prometheus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusMetric>,
+    /// A judgement by Kayenta.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kayenta: Option<KayentaMetric>,
+    /// A request to any HTTP endpoint that answers with JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebMetric>,
+    /// A query to Datadog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datadog: Option<DatadogMetric>,
+    /// A query to Wavefront.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wavefront: Option<WavefrontMetric>,
+    /// A query to New Relic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_relic: Option<NewRelicMetric>,
+    /// A Job that succeeds if all is well and fails if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobMetric>,
+    /// Queries to AWS CloudWatch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_watch: Option<CloudWatchMetric>,
+    /// A query to Graphite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graphite: Option<GraphiteMetric>,
+    /// A query to InfluxDB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influxdb: Option<InfluxdbMetric>,
+    /// A query to Apache SkyWalking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skywalking: Option<SkyWalkingMetric>,
     /// Configuration of a metric plugin, by the name of the plugin.
     #[schemars(schema_with = "crate::raw::object")]
     #[serde(skip_serializing_if = "Option::is_none")]

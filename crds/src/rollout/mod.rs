@@ -82,6 +82,7 @@ pub struct RolloutSpec {
     pub replicas: Option<i32>,
     /// Selects the pods of this Rollout. It must match the labels of the pod template and cannot be changed. Required
     /// unless workloadRef is set.
+    #[schemars(schema_with = "crate::raw::label_selector")]
     #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "selector is immutable" }]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,

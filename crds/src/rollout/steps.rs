@@ -175,6 +175,7 @@ pub struct RolloutExperimentTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<PodTemplateMetadata>,
     /// Selects the pods. Absent: the selector of the Rollout.
+    #[schemars(schema_with = "crate::raw::label_selector")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
     /// Share of the traffic for these pods. Needs trafficRouting.
