@@ -11,13 +11,17 @@
 //!
 //! Absent here: clients, sockets, clocks, and any decision about *when* traffic may move. That is `sluice-machine`.
 
+pub mod eff;
+mod managed_fields;
 mod object;
 pub mod registry;
 pub mod routers;
 mod split;
 
-pub use object::{ObjectRef, REVISION_LABEL, MANAGED_BY_ANNOTATION, MOVING_ANNOTATION};
-pub use registry::Router;
+pub use object::{
+    FIELD_MANAGER, MANAGED_BY_ANNOTATION, MOVING_ANNOTATION, ObjectRef, REVISION_LABEL, route_moving_annotation,
+};
+pub use registry::{Pair, Router};
 pub use split::{Dest, Moving, Split, Weights};
 
 /// What a router read from one object.
@@ -29,9 +33,10 @@ pub struct Observed {
     pub unmanaged: Vec<Weights>,
     /// Whether the data plane's controller has seen this generation of the object.
     pub acknowledgement: Acknowledgement,
-    /// The change that we last wrote on this object, if any.
+    /// The change that we last wrote on this object for this pair of Services, if any. `None` also where the record cannot be
+    /// read: what was possible before is then unknown ([`Router::last_write`] says since when).
     pub moving: Option<Moving>,
-    /// The field manager, other than ours, that last wrote the object's spec, where managedFields tell.
+    /// The field manager, other than ours, that last wrote the rules, where managedFields tell.
     pub foreign_manager: Option<String>,
     /// `metadata.generation` of the object; 0 where the kind has none.
     pub generation: i64,

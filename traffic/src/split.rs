@@ -54,7 +54,11 @@ impl Weights {
     pub fn share_of(&self, service: &str) -> u32 {
         let total = u64::from(self.total());
         let weight = u64::from(self.by_service.get(service).copied().unwrap_or(0));
-        if total == 0 { 0 } else { u32::try_from((weight * 10_000).div_ceil(total)).unwrap_or(10_000) }
+        if total == 0 {
+            0
+        } else {
+            u32::try_from((weight * 10_000).div_ceil(total)).unwrap_or(10_000)
+        }
     }
 
     /// Whether both describe the same shares, whatever their totals. A Service with weight 0 counts as absent.
@@ -92,6 +96,9 @@ impl<'de> Deserialize<'de> for Dest {
         let (service, revision) = text
             .split_once('/')
             .ok_or_else(|| serde::de::Error::custom(format!("expected `service/revision`, got `{text}`")))?;
-        Ok(Dest { service: service.to_owned(), revision: revision.to_owned() })
+        Ok(Dest {
+            service: service.to_owned(),
+            revision: revision.to_owned(),
+        })
     }
 }

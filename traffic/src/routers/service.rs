@@ -1,29 +1,95 @@
 //! The selector of a Service: all its traffic goes to the revision whose pod template hash the selector names.
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use crate::Moving;
+use crate::{
+    MANAGED_BY_ANNOTATION, MOVING_ANNOTATION, Moving, ObjectRef, REVISION_LABEL, RouterProblem, managed_fields,
+    object::{annotation, metadata, moving as read_moving, moving_text},
+};
+
+/// Where `managedFields` name the selector. It is owned as a whole.
+const SELECTOR_FIELDS: [&str; 2] = ["f:spec", "f:selector"];
 
 /// What a Service's selector says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selected {
     /// The revision that the selector names; `None` where it names none (it then selects pods of every revision).
     pub revision: Option<String>,
-    /// The switch that we last wrote on this Service, if any.
+    /// The switch that we last wrote on this Service, if any. `None` also where the annotation cannot be read.
     pub moving: Option<Moving>,
     /// The Rollout that the Service is annotated as managed by.
     pub managed_by: Option<String>,
-    /// The field manager, other than ours, that last wrote the spec, where managedFields tell.
+    /// The field manager, other than ours, that last wrote the selector, where managedFields tell.
     pub foreign_manager: Option<String>,
 }
 
-/// Reads a Service.
-pub fn observe(_service: &Value) -> Selected {
-    todo!()
+/// Reads a Service. Whatever has not the form of a Service reads as absent.
+pub fn observe(service: &Value) -> Selected {
+    Selected {
+        revision: revision(service).map(str::to_owned),
+        moving: read_moving(service, MOVING_ANNOTATION),
+        managed_by: annotation(service, MANAGED_BY_ANNOTATION).map(str::to_owned),
+        foreign_manager: managed_fields::foreign_manager(service, &SELECTOR_FIELDS),
+    }
 }
 
 /// The merge patch that makes the selector name `revision`, records `moving` and the managing Rollout, with the Service's
 /// resourceVersion in it. `None` when the selector and the annotation `managed-by` already are so.
-pub fn edit(_service: &Value, _revision: &str, _rollout: &str, _moving: &Moving) -> Option<Value> {
-    todo!()
+///
+/// Refused: a Service without a resourceVersion, and one of type ExternalName, which selects no pods.
+pub fn edit(service: &Value, revision: &str, rollout: &str, moving: &Moving) -> Result<Option<Value>, RouterProblem> {
+    let switched = self::revision(service) == Some(revision);
+    if switched && annotation(service, MANAGED_BY_ANNOTATION) == Some(rollout) {
+        return Ok(None);
+    }
+    if service.pointer("/spec/type").and_then(Value::as_str) == Some("ExternalName") {
+        return Err(problem(
+            service,
+            "spec.type",
+            "is ExternalName, which selects no pods: use a Service of type ClusterIP",
+        ));
+    }
+    let Some(version) = metadata(service, "resourceVersion") else {
+        return Err(problem(
+            service,
+            "metadata.resourceVersion",
+            "is missing: the Service must come from the API server",
+        ));
+    };
+    Ok(Some(json!({
+        "metadata": {
+            "resourceVersion": version,
+            "annotations": {MANAGED_BY_ANNOTATION: rollout, MOVING_ANNOTATION: moving_text(moving)},
+        },
+        "spec": {"selector": {REVISION_LABEL: revision}},
+    })))
+}
+
+/// When the selector was last written by anybody, in whole seconds, where managedFields tell.
+pub fn last_write(service: &Value) -> Option<Timestamp> {
+    managed_fields::last_write(service, &SELECTOR_FIELDS)
+}
+
+fn revision(service: &Value) -> Option<&str> {
+    service
+        .get("spec")?
+        .get("selector")?
+        .get(REVISION_LABEL)?
+        .as_str()
+        .filter(|revision| !revision.is_empty())
+}
+
+fn problem(service: &Value, path: &str, text: &str) -> RouterProblem {
+    let object = ObjectRef {
+        api_version: "v1".to_owned(),
+        kind: "Service".to_owned(),
+        namespace: metadata(service, "namespace").unwrap_or_default().to_owned(),
+        name: metadata(service, "name").unwrap_or_default().to_owned(),
+    };
+    RouterProblem {
+        object,
+        path: path.to_owned(),
+        problem: text.to_owned(),
+    }
 }
