@@ -1,11 +1,257 @@
 //! The last check before an irreversible effect, on the freshest view.
+//!
+//! The plan was made from caches; between then and now pods may have died and somebody else may have written. A guard looks
+//! only at the effect and at what is true now. It does not know why the effect was planned.
 
 use jiff::Timestamp;
+use serde_json::Value;
+use sluice_crds::Rollout;
+use sluice_traffic::{Split, registry::Pair, routers::service};
 
-use crate::{Effect, Hold, World};
+use crate::{Effect, Fact, Hold, ReplicaSet, World, references, rollout::replicas::carrying};
 
 /// Whether `effect` may be carried out now: `Err` names the invariant that it would break. `world` is the freshest view that
-/// the shell could get; its answers include the endpoints of every Service that the Rollout names.
-pub fn check(_now: Timestamp, _world: &World, _effect: &Effect) -> Result<(), Hold> {
-    todo!()
+/// the shell could get.
+pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold> {
+    let _ = now;
+    if world.incumbent.is_some() {
+        return refuse("S13", "another controller is live for the same objects");
+    }
+    match effect {
+        Effect::CreateReplicaSet { .. } | Effect::CreateRun { .. } | Effect::TerminateRun { .. } => Ok(()),
+        Effect::DeleteRun { name, .. } => {
+            let status = world.rollout.status.as_ref().and_then(|status| status.canary.as_ref());
+            let named = status.is_some_and(|canary| {
+                let runs = [
+                    &canary.current_step_analysis_run_status,
+                    &canary.current_background_analysis_run_status,
+                ];
+                runs.into_iter().flatten().any(|run| run.name == *name)
+            });
+            if named {
+                refuse("S15", "the status names this AnalysisRun")
+            } else {
+                Ok(())
+            }
+        }
+        Effect::PatchReplicaSet {
+            name,
+            replicas: Some((_, to)),
+            ..
+        } => match find(world, name) {
+            Some(set) if *to < set.wanted => check_scale_down(world, set, *to),
+            Some(_) => Ok(()),
+            None => refuse("S15", "the ReplicaSet is not there, or is not ours"),
+        },
+        Effect::PatchReplicaSet { replicas: None, .. } => Ok(()),
+        Effect::DeleteReplicaSet { name, .. } => match find(world, name) {
+            Some(set) if set.wanted > 0 || set.replicas > 0 => refuse("S15", "the ReplicaSet has pods"),
+            Some(set) if is_stable(world, set) => refuse("S4", "it is the stable ReplicaSet"),
+            Some(set) => check_scale_down(world, set, 0),
+            None => Ok(()),
+        },
+        Effect::SwitchService { name, revision, .. } => check_switch(world, name, revision),
+        Effect::SetSplit { split, .. } => check_split(world, split),
+    }
+}
+
+fn refuse(invariant: &'static str, why: impl Into<String>) -> Result<(), Hold> {
+    Err(Hold::Refused {
+        invariant,
+        why: why.into(),
+    })
+}
+
+fn find<'w>(world: &'w World, name: &str) -> Option<&'w ReplicaSet> {
+    world.replica_sets.known()?.get(name)
+}
+
+fn by_hash<'w>(world: &'w World, hash: &str) -> Option<&'w ReplicaSet> {
+    world.replica_sets.known()?.values().find(|set| set.hash == hash)
+}
+
+fn is_stable(world: &World, set: &ReplicaSet) -> bool {
+    let status = world.rollout.status.as_ref();
+    !set.hash.is_empty() && status.and_then(|status| status.stable_rs.as_ref()) == Some(&set.hash)
+}
+
+fn replicas(rollout: &Rollout) -> u32 {
+    rollout
+        .spec
+        .replicas
+        .map_or(1, |replicas| u32::try_from(replicas).unwrap_or(0))
+}
+
+/// Names of the Services that split or carry the traffic: stable or active, and canary or preview.
+fn services(rollout: &Rollout) -> (String, String) {
+    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
+    match (strategy.canary, strategy.blue_green) {
+        (Some(canary), _) => (
+            canary.stable_service.unwrap_or_default(),
+            canary.canary_service.unwrap_or_default(),
+        ),
+        (None, Some(blue_green)) => (
+            blue_green.active_service,
+            blue_green.preview_service.unwrap_or_default(),
+        ),
+        (None, None) => (String::new(), String::new()),
+    }
+}
+
+/// S1, S3, S4: what a revision may get now, by the objects as they stand, must be carried by what is left of it.
+fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold> {
+    let all = replicas(&world.rollout);
+    let (stable, canary) = services(&world.rollout);
+    let has_router = !references::routers(&world.rollout).is_empty();
+    if is_stable(world, set) && has_router && to < all {
+        return refuse("S4", format!("stable would have {to} pods of {all}"));
+    }
+    let mut reaching = Vec::new();
+    for name in [&stable, &canary].into_iter().filter(|name| !name.is_empty()) {
+        match world.services.get(name) {
+            Some(Fact::Known(value)) => {
+                let selected = service::observe(value);
+                if selected.revision.as_ref().is_none_or(|revision| *revision == set.hash) {
+                    reaching.push(name.as_str());
+                }
+            }
+            Some(Fact::Absent) => {}
+            Some(Fact::Unknown(_)) | None => return refuse("S3", format!("Service {name} could not be read")),
+        }
+    }
+    if reaching.is_empty() {
+        return Ok(());
+    }
+    if to == 0 && all > 0 && !has_router {
+        return refuse("S1", format!("Service {} selects this revision", reaching[0]));
+    }
+    let pair = Pair {
+        stable: &stable,
+        canary: &canary,
+    };
+    for weights in observed(world, pair)? {
+        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
+        let share: u32 = weights
+            .iter()
+            .filter(|(name, _)| reaching.contains(&name.as_str()))
+            .map(|(_, weight)| weight)
+            .sum();
+        let percent = if total == 0 { 0 } else { (share * 100).div_ceil(total) };
+        let needed = carrying(all, percent);
+        if needed > to {
+            return refuse(
+                "S3",
+                format!("{percent} % of the traffic needs {needed} pods, {to} would be left"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Weights of the pair in every managed rule of every route.
+fn observed(world: &World, pair: Pair<'_>) -> Result<Vec<Vec<(String, u32)>>, Hold> {
+    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
+    let mut all = Vec::new();
+    for router in references::routers(&world.rollout) {
+        let object = router.object(namespace);
+        let Some(Fact::Known(value)) = world.routes.get(&object) else {
+            return Err(Hold::Refused {
+                invariant: "S3",
+                why: format!("{object} could not be read"),
+            });
+        };
+        match router.observe(value, pair) {
+            Ok(observed) => all.extend(observed.managed.into_iter().map(|weights| {
+                let ours = weights
+                    .by_service
+                    .into_iter()
+                    .filter(|(name, _)| name == pair.stable || name == pair.canary);
+                ours.collect()
+            })),
+            Err(problem) => {
+                return Err(Hold::Refused {
+                    invariant: "S3",
+                    why: problem.to_string(),
+                });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// S1, S6: a Service only goes to the stable or the present revision, and only to one with available pods.
+fn check_switch(world: &World, name: &str, revision: &str) -> Result<(), Hold> {
+    let status = world.rollout.status.clone().unwrap_or_default();
+    let known = [&status.stable_rs, &status.current_pod_hash];
+    if !known.into_iter().flatten().any(|hash| hash == revision) {
+        return refuse(
+            "S6",
+            format!("{revision} is neither the stable nor the present revision"),
+        );
+    }
+    let available = by_hash(world, revision).map_or(0, |set| set.available);
+    if available == 0 && replicas(&world.rollout) > 0 {
+        return refuse(
+            "S1",
+            format!("revision {revision} has no available pods for Service {name}"),
+        );
+    }
+    Ok(())
+}
+
+/// S1, S2, S9: who gets more traffic must have pods for it, and an aborted revision gets no more.
+fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
+    let (stable, canary) = services(&world.rollout);
+    let status = world.rollout.status.clone().unwrap_or_default();
+    let pair = Pair {
+        stable: &stable,
+        canary: &canary,
+    };
+    let before = observed(world, pair)?;
+    let share = |weights: &[(String, u32)], name: &str| {
+        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
+        let weight: u32 = weights
+            .iter()
+            .filter(|(service, _)| service == name)
+            .map(|(_, weight)| weight)
+            .sum();
+        if total == 0 { 0 } else { (weight * 100).div_ceil(total) }
+    };
+    let after: Vec<(String, u32)> = split.weights().by_service.into_iter().collect();
+    let raised = |name: &str| before.iter().any(|weights| share(&after, name) > share(weights, name));
+    if status.abort == Some(true)
+        && raised(&canary)
+        && before
+            .iter()
+            .all(|weights| share(&after, &canary) > share(weights, &canary))
+    {
+        return refuse("S9", "the update was aborted and its weight would rise");
+    }
+    let others_dead = |name: &str| {
+        let other = if name == canary { &stable } else { &canary };
+        selected(world, other).is_some_and(|hash| by_hash(world, &hash).is_none_or(|set| set.available == 0))
+    };
+    for name in [&stable, &canary] {
+        let percent = share(&after, name);
+        if percent == 0 || !raised(name) || replicas(&world.rollout) == 0 {
+            continue;
+        }
+        let available = match selected(world, name) {
+            Some(hash) => by_hash(world, &hash).map_or(0, |set| set.available),
+            None => return Ok(()),
+        };
+        if available == 0 && !others_dead(name) {
+            return refuse(
+                "S1",
+                format!("Service {name} has no available pods and would get {percent} %"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The revision that a Service selects; `None` where it selects pods of every revision, or cannot be read.
+fn selected(world: &World, name: &str) -> Option<String> {
+    let value: &Value = world.services.get(name)?.known()?;
+    service::observe(value).revision
 }

@@ -14,9 +14,13 @@
 
 pub mod guards;
 pub mod hash;
+pub mod json;
 mod plan;
+pub mod read;
 pub mod references;
 pub mod rollout;
+pub mod run_spec;
+pub mod validate;
 mod world;
 
 pub use plan::{Commit, Effect, Event, EventKind, Hold, Plan};

@@ -264,7 +264,11 @@ impl Effect {
 impl Plan {
     /// A plan that does nothing, and why.
     pub fn hold(memory: Memory, hold: Hold) -> Plan {
-        Plan { hold: Some(hold), memory, ..Plan::default() }
+        Plan {
+            hold: Some(hold),
+            memory,
+            ..Plan::default()
+        }
     }
 }
 
@@ -273,19 +277,39 @@ impl std::fmt::Display for Hold {
         match self {
             Hold::Deleting => f.write_str("the Rollout is being deleted"),
             Hold::IncumbentAlive { holder } => {
-                write!(f, "another controller is live: `{holder}` holds the Lease of Argo Rollouts; stop it first")
+                write!(
+                    f,
+                    "another controller is live: `{holder}` holds the Lease of Argo Rollouts; stop it first"
+                )
             }
             Hold::InvalidSpec { problems } => write!(f, "the spec is invalid: {problems}"),
             Hold::Unknown { what, why } => write!(f, "{what} is not known: {why}"),
             Hold::Missing { what } => write!(f, "{what} does not exist"),
             Hold::PausedByUser => f.write_str("spec.paused is true: set it to false to go on"),
-            Hold::Paused { reason, until: Some(until) } => write!(f, "paused ({reason}) until {until}"),
+            Hold::Paused {
+                reason,
+                until: Some(until),
+            } => write!(f, "paused ({reason}) until {until}"),
             Hold::Paused { reason, until: None } => write!(f, "paused ({reason}) until it is promoted"),
-            Hold::NewNotAvailable { replica_set, available, needed } => {
-                write!(f, "{available} of {needed} pods of the new ReplicaSet {replica_set} are available")
+            Hold::NewNotAvailable {
+                replica_set,
+                available,
+                needed,
+            } => {
+                write!(
+                    f,
+                    "{available} of {needed} pods of the new ReplicaSet {replica_set} are available"
+                )
             }
-            Hold::StableNotAvailable { replica_set, available, needed } => {
-                write!(f, "{available} of {needed} pods of the stable ReplicaSet {replica_set} are available")
+            Hold::StableNotAvailable {
+                replica_set,
+                available,
+                needed,
+            } => {
+                write!(
+                    f,
+                    "{available} of {needed} pods of the stable ReplicaSet {replica_set} are available"
+                )
             }
             Hold::OldNotDown { replica_set, left } => {
                 write!(f, "{left} pods of the old ReplicaSet {replica_set} are still there")
@@ -297,7 +321,10 @@ impl std::fmt::Display for Hold {
             Hold::RouteProblem { problem } => f.write_str(problem),
             Hold::ForeignWriter { object, manager } => {
                 let manager = manager.as_deref().unwrap_or("an unknown writer");
-                write!(f, "{object} was changed by {manager}; it was set back once for each such change")
+                write!(
+                    f,
+                    "{object} was changed by {manager}; it was set back once for each such change"
+                )
             }
             Hold::AnalysisRunning { run, phase } => write!(f, "AnalysisRun {run} is {phase}"),
             Hold::AwaitingPromotion => f.write_str("waiting for promotion (autoPromotionEnabled is false)"),

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sluice_crds::Rollout;
+use serde_json::json;
+use sluice_crds::{AnalysisTemplateRef, Rollout, TrafficRouting};
 use sluice_traffic::{ObjectRef, Router};
 
 use crate::TemplateRef;
+
+/// Key of the Gateway API plugin of Argo Rollouts in `trafficRouting.plugins`. Its configuration is served by our own router.
+pub const GATEWAY_API_PLUGIN: &str = "argoproj-labs/gatewayAPI";
 
 /// The names that the shell must look up before it can decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,11 +23,84 @@ pub struct References {
 }
 
 /// Reads the names off a Rollout. Wrong specs name what can be made out.
-pub fn references(_rollout: &Rollout) -> References {
-    todo!()
+pub fn references(rollout: &Rollout) -> References {
+    let mut names = References::default();
+    let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
+    names.routes = routers(rollout).iter().map(|router| router.object(namespace)).collect();
+    let Some(strategy) = &rollout.spec.strategy else {
+        return names;
+    };
+    if let Some(canary) = &strategy.canary {
+        names.services.extend(
+            [&canary.stable_service, &canary.canary_service]
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
+        let background = canary
+            .analysis
+            .as_ref()
+            .and_then(|analysis| analysis.templates.as_ref());
+        let steps = canary
+            .steps
+            .iter()
+            .flatten()
+            .filter_map(|step| step.analysis.as_ref()?.templates.as_ref());
+        names
+            .templates
+            .extend(background.into_iter().chain(steps).flatten().filter_map(template));
+    }
+    if let Some(blue_green) = &strategy.blue_green {
+        names.services.insert(blue_green.active_service.clone());
+        names.services.extend(blue_green.preview_service.clone());
+    }
+    names.services.remove("");
+    names
 }
 
-/// The routers of a Rollout, in the order in which they are written; empty without traffic routing or where it is invalid.
-pub fn routers(_rollout: &Rollout) -> Vec<Router> {
-    todo!()
+/// The template that a reference names; `None` where it names none.
+pub fn template(reference: &AnalysisTemplateRef) -> Option<TemplateRef> {
+    let name = reference.template_name.clone().filter(|name| !name.is_empty())?;
+    Some(TemplateRef {
+        cluster_scope: reference.cluster_scope == Some(true),
+        name,
+    })
+}
+
+/// The routers of a Rollout, in the order in which they are written; those that cannot be made out are left out (they are
+/// problems of `validate`).
+pub fn routers(rollout: &Rollout) -> Vec<Router> {
+    let canary = rollout
+        .spec
+        .strategy
+        .as_ref()
+        .and_then(|strategy| strategy.canary.as_ref());
+    let Some(routing) = canary.and_then(|canary| canary.traffic_routing.as_ref()) else {
+        return Vec::new();
+    };
+    parse_routers(routing).0
+}
+
+/// The routers of a traffic routing, and what is wrong with it: field paths below `trafficRouting` and texts.
+pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, String)>) {
+    let mut routers = Vec::new();
+    let mut problems = Vec::new();
+    let mut add = |prefix: &str, parsed: Result<Vec<Router>, Vec<(String, String)>>| match parsed {
+        Ok(parsed) => routers.extend(parsed),
+        Err(found) => problems.extend(found.into_iter().map(|(path, text)| (format!("{prefix}.{path}"), text))),
+    };
+    if let Some(gateway) = &routing.gateway_api {
+        add("gatewayApi", Router::from_gateway_api(&json!(gateway)));
+    }
+    if let Some(config) = routing
+        .plugins
+        .as_ref()
+        .and_then(|plugins| plugins.get(GATEWAY_API_PLUGIN))
+    {
+        add(
+            &format!("plugins[{GATEWAY_API_PLUGIN}]"),
+            Router::from_gateway_api_plugin(config),
+        );
+    }
+    (routers, problems)
 }

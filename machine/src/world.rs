@@ -111,8 +111,10 @@ pub struct ReplicaSet {
     pub replicas: u32,
     /// `status.readyReplicas`.
     pub ready: u32,
-    /// `status.availableReplicas`, 0 while the status is older than the spec's last raise from zero.
+    /// `status.availableReplicas`, but never more than `wanted`: the others are on their way out.
     pub available: u32,
+    /// `status.observedGeneration` has reached `metadata.generation`: the counts belong to the present spec.
+    pub settled: bool,
     /// It is being deleted.
     pub deleting: bool,
 }

@@ -1,0 +1,341 @@
+//! Blue-green: the new revision is brought up in full beside the old one, then the active Service is switched.
+
+use sluice_crds::{BlueGreenStrategy, PauseCondition, PauseReason, RolloutStatus, Time};
+
+use super::{
+    context::{Context, is_complete},
+    deadline, routed, sets,
+    sets::whole_second_up,
+    traffic::{Settling, Traffic},
+    turn::Turn,
+};
+use crate::{EventKind, Hold};
+
+/// Moves the status on.
+pub(super) fn advance<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) {
+    reset_if_changed(turn, context, status);
+    if is_complete(context, status) {
+        clear(status);
+        status.abort = None;
+        status.aborted_at = None;
+        return;
+    }
+    let first = status.stable_rs.as_deref().unwrap_or_default().is_empty();
+    if first {
+        status.abort = None;
+    }
+    take_commands(turn, context, status);
+    if status.abort == Some(true) {
+        turn.hold(Hold::Aborted);
+        return;
+    }
+    if context.rollout.spec.paused == Some(true) {
+        turn.hold(Hold::PausedByUser);
+        return;
+    }
+    if deadline::aborts(turn, context, status) && !first {
+        let reason = format!("ReplicaSet {:?} has timed out progressing.", context.new_name());
+        abort(turn, context, status, &reason);
+        return;
+    }
+    if !is_up(turn, context) {
+        return;
+    }
+    let manual = blue_green.auto_promotion_enabled == Some(false) && !first && status.promote_full != Some(true);
+    if manual && !is_promoted_by_hand(turn, context, status) {
+        return;
+    }
+    if is_switched(turn, context, traffic) {
+        let why = if first {
+            "Initial deploy"
+        } else {
+            "Completed blue-green update"
+        };
+        promote(turn, context, status, why);
+    }
+}
+
+fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) {
+    if status.current_pod_hash.as_deref() == Some(context.new_hash.as_str()) {
+        return;
+    }
+    clear(status);
+    status.abort = None;
+    status.aborted_at = None;
+    status.current_pod_hash = Some(context.new_hash.clone());
+    status.current_step_hash = None;
+    status.current_step_index = None;
+    let message = format!("Rollout updated to revision {}", context.revision);
+    turn.event(
+        EventKind::Normal,
+        "RolloutUpdated",
+        message,
+        context.event_key("updated"),
+    );
+}
+
+fn clear(status: &mut RolloutStatus) {
+    status.pause_conditions = None;
+    status.controller_pause = None;
+    status.promote_full = None;
+}
+
+fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) {
+    if status.abort == Some(true) && status.aborted_at.is_none() {
+        abort(turn, context, status, "");
+    } else if status.abort != Some(true) && status.aborted_at.is_some() {
+        status.aborted_at = None;
+        let message = format!("Retrying revision {}", context.revision);
+        turn.event(
+            EventKind::Normal,
+            "RolloutRetry",
+            message,
+            context.event_key(&format!("retry/{}", turn.now)),
+        );
+    }
+}
+
+fn abort(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, reason: &str) {
+    clear(status);
+    status.abort = Some(true);
+    status.aborted_at = Some(Time::from(turn.now));
+    let message = super::conditions::abort_message(context, reason);
+    turn.event(
+        EventKind::Warning,
+        "RolloutAborted",
+        message.clone(),
+        context.event_key(&format!("abort/{}", turn.now)),
+    );
+    turn.abort_message = Some(message);
+    turn.hold(Hold::Aborted);
+}
+
+fn promote(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, why: &str) {
+    clear(status);
+    status.stable_rs = Some(context.new_hash.clone());
+    let message = format!(
+        "Rollout completed update to revision {} ({}): {why}",
+        context.revision, context.new_hash
+    );
+    turn.event(
+        EventKind::Normal,
+        "RolloutCompleted",
+        message,
+        context.event_key("completed"),
+    );
+}
+
+/// Whether all pods of the new revision are available.
+fn is_up(turn: &mut Turn<'_>, context: &Context<'_>) -> bool {
+    let (available, needed) = (context.new_available(), context.replicas);
+    let up = context.new.is_some_and(|set| set.settled && set.wanted >= needed) && available >= needed;
+    if !up {
+        turn.hold(Hold::NewNotAvailable {
+            replica_set: context.new_name(),
+            available,
+            needed,
+        });
+    }
+    up
+}
+
+/// Pauses until a person promotes: Argo's patch takes the pause condition away and leaves controllerPause.
+fn is_promoted_by_hand(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) -> bool {
+    let paused = status.pause_conditions.iter().flatten().next().is_some();
+    if status.controller_pause == Some(true) && !paused {
+        return true;
+    }
+    if !paused {
+        let start_time = Time::from(whole_second_up(turn.now));
+        status.pause_conditions = Some(vec![PauseCondition {
+            reason: PauseReason::BlueGreenPause,
+            start_time,
+        }]);
+        status.controller_pause = Some(true);
+        let message = "Rollout is paused (BlueGreenPause)".to_owned();
+        turn.event(EventKind::Normal, "RolloutPaused", message, context.event_key("pause"));
+    }
+    turn.hold(Hold::AwaitingPromotion);
+    false
+}
+
+/// Whether the active Service selects the new revision and its endpoints have followed.
+fn is_switched<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>) -> bool {
+    let Some(active) = traffic.stable_service() else {
+        if let Some(problem) = &traffic.problem {
+            turn.hold(problem.clone());
+        }
+        return false;
+    };
+    if active.selected.revision.as_deref() != Some(context.new_hash.as_str()) {
+        return false;
+    }
+    match traffic.service_settling(turn, active) {
+        Settling::Settled => true,
+        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
+            turn.hold(hold);
+            false
+        }
+    }
+}
+
+/// Plans everything that this strategy does outside of the status.
+pub(super) fn act<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    scale_up(turn, context, status);
+    select(turn, context, blue_green, traffic, status);
+    scale_down(turn, context, blue_green, traffic, status);
+}
+
+/// The part of an abort that is safe whatever else is wrong: traffic goes back to stable.
+pub(super) fn retreat<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    select(turn, context, blue_green, traffic, status);
+}
+
+fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) {
+    let aborted = status.abort == Some(true);
+    let frozen = context.rollout.spec.paused == Some(true);
+    match context.new {
+        None if frozen || aborted => {}
+        None => sets::create(turn, context, context.replicas),
+        Some(set) if set.wanted < context.replicas && !aborted && (!frozen || sets::is_resized(context, set)) => {
+            sets::scale(turn, context, set, context.replicas);
+        }
+        Some(_) => {}
+    }
+    if let Some(set) = context.stable(status)
+        && set.wanted < context.replicas
+    {
+        sets::scale(turn, context, set, context.replicas);
+    }
+}
+
+/// Which revision the active Service is to select: the new one as soon as nothing holds it back.
+fn active_aim<'a>(
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    status: &RolloutStatus,
+) -> Option<&'a crate::ReplicaSet> {
+    let stable = context.stable(status);
+    if status.abort == Some(true) || context.rollout.spec.paused == Some(true) {
+        return stable;
+    }
+    let manual = blue_green.auto_promotion_enabled == Some(false) && stable.is_some();
+    let paused = status.pause_conditions.iter().flatten().next().is_some();
+    let released = !manual
+        || status.promote_full == Some(true)
+        || is_complete(context, status)
+        || (status.controller_pause == Some(true) && !paused);
+    let up = context
+        .new
+        .filter(|set| set.settled && set.available >= context.replicas);
+    if released && up.is_some() { up } else { stable }
+}
+
+fn select<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    if let Some(problem) = &traffic.problem {
+        turn.hold(problem.clone());
+    }
+    if let Some(foreign) = traffic.foreign() {
+        turn.hold(foreign);
+    }
+    let active_aim = active_aim(context, blue_green, status);
+    if let (Some(service), Some(aim)) = (traffic.stable_service(), active_aim)
+        && service.selected.revision.as_deref() != Some(aim.hash.as_str())
+    {
+        let back = status.abort == Some(true) || is_complete(context, status);
+        let floor = context
+            .replicas
+            .saturating_sub(if back { super::allowed_unavailable(context) } else { 0 });
+        let needed = floor.max(u32::from(context.replicas > 0));
+        if aim.available >= needed {
+            if let Err(hold) = traffic.switch(turn, context, service.name, &aim.hash) {
+                turn.hold(hold);
+            }
+        } else {
+            let replica_set = aim.name.clone();
+            turn.hold(Hold::StableNotAvailable {
+                replica_set,
+                available: aim.available,
+                needed,
+            });
+        }
+    }
+    let Some(service) = traffic.canary_service() else {
+        return;
+    };
+    let preview_aim = context
+        .new
+        .filter(|_| status.abort != Some(true))
+        .or_else(|| context.stable(status));
+    if let Some(aim) = preview_aim
+        && !turn.is_spent()
+        && context.rollout.spec.paused != Some(true)
+        && service.selected.revision.as_deref() != Some(aim.hash.as_str())
+        && (aim.available > 0 || context.replicas == 0)
+    {
+        if let Err(hold) = traffic.switch(turn, context, service.name, &aim.hash) {
+            turn.hold(hold);
+        }
+    }
+}
+
+fn scale_down<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    let seconds = |seconds: Option<i32>| seconds.map_or(30, |seconds| u32::try_from(seconds).unwrap_or(0));
+    let complete = is_complete(context, status);
+    if let Some(set) = context.stable(status) {
+        routed::shrink(turn, context, traffic, set, context.replicas);
+    }
+    if let Some(set) = context.new.filter(|_| !complete) {
+        routed::shrink(turn, context, traffic, set, context.replicas);
+        let delay = seconds(blue_green.abort_scale_down_delay_seconds);
+        let keep_for_ever = blue_green.abort_scale_down_delay_seconds == Some(0);
+        let active_is_back = traffic
+            .stable_service()
+            .is_some_and(|service| service.selected.revision.as_deref() != Some(&set.hash));
+        let goes = status.abort == Some(true) && !keep_for_ever && active_is_back && set.wanted > 0;
+        if goes && sets::delay_is_over(turn, set, delay) {
+            routed::shrink(turn, context, traffic, set, 0);
+        }
+    }
+    let delay = seconds(blue_green.scale_down_delay_seconds);
+    let kept = blue_green
+        .scale_down_delay_revision_limit
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(0));
+    let older = context.older(status);
+    for (position, set) in older.into_iter().filter(|set| set.wanted > 0).enumerate() {
+        let waits = complete && position < kept;
+        if !waits || sets::delay_is_over(turn, set, delay) {
+            routed::shrink(turn, context, traffic, set, 0);
+        }
+    }
+}

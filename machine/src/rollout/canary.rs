@@ -1,0 +1,522 @@
+//! The canary's way through its steps: which status comes next.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use sluice_crds::{
+    AnalysisPhase, CanaryStep, CanaryStrategy, IntOrString, PauseCondition, PauseReason, RolloutStatus, Time,
+};
+
+use super::{
+    context::{Context, is_complete},
+    deadline,
+    replicas::{self, canary_with_router},
+    runs,
+    sets::whole_second_up,
+    traffic::{Settling, Traffic},
+    turn::Turn,
+};
+use crate::{EventKind, Hold, hash};
+
+/// Steps of a canary, or none.
+pub fn steps(canary: &CanaryStrategy) -> &[CanaryStep] {
+    canary.steps.as_deref().unwrap_or_default()
+}
+
+/// Number of steps as the status counts them.
+fn step_count(canary: &CanaryStrategy) -> i32 {
+    i32::try_from(steps(canary).len()).unwrap_or(i32::MAX)
+}
+
+/// Hash of the steps: a change of the steps starts them anew.
+fn step_hash(canary: &CanaryStrategy) -> String {
+    hash::short(&json!(canary.steps), 0)
+}
+
+/// The index of the present step, `len` when all are done. An index that somebody set out of range counts as done.
+pub fn index(canary: &CanaryStrategy, status: &RolloutStatus) -> usize {
+    let count = steps(canary).len();
+    status.current_step_index.map_or(count, |index| {
+        usize::try_from(index).map_or(0, |index| index.min(count))
+    })
+}
+
+/// The weight, in percent, that the steps ask for at the present one: the nearest setWeight, 0 before the first, 100 after
+/// the last step.
+pub fn weight(canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
+    let index = index(canary, status);
+    let steps = steps(canary);
+    if index >= steps.len() {
+        return 100;
+    }
+    let nearest = steps[..=index].iter().rev().find_map(|step| step.set_weight);
+    nearest.map_or(0, |weight| u32::try_from(weight).unwrap_or(0).min(100))
+}
+
+/// Pods that the steps ask for at the present one, with a router.
+pub fn routed_size(replicas: u32, canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
+    let min_pods = canary
+        .min_pods_per_replica_set
+        .map_or(1, |pods| u32::try_from(pods).unwrap_or(1));
+    let index = index(canary, status);
+    let steps = steps(canary);
+    let by_weight = |percent| canary_with_router(replicas, percent, min_pods);
+    if index >= steps.len() || status.promote_full == Some(true) {
+        return replicas;
+    }
+    let scale = steps[..=index]
+        .iter()
+        .rev()
+        .find_map(|step| step.set_canary_scale.as_ref());
+    match scale.filter(|scale| scale.match_traffic_weight != Some(true)) {
+        Some(scale) => match (scale.replicas, scale.weight) {
+            (Some(count), _) => u32::try_from(count).unwrap_or(0),
+            (None, Some(percent)) => by_weight(u32::try_from(percent).unwrap_or(0).min(100)),
+            (None, None) => by_weight(weight(canary, status)),
+        },
+        None => by_weight(weight(canary, status)),
+    }
+}
+
+/// Moves the status on. Everything that a person, a timer or a measurement may have brought about is looked at in this order:
+/// another template, the first version ever, commands, analyses, the deadline, the present step.
+pub(super) fn advance<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) {
+    reset_if_changed(turn, context, canary, status);
+    if is_complete(context, status) {
+        settle_complete(turn, canary, status);
+        return;
+    }
+    if status.stable_rs.as_deref().unwrap_or_default().is_empty() {
+        status.abort = None;
+        if is_available(turn, context, context.replicas) {
+            promote(turn, context, canary, status, "Initial deploy");
+        }
+        return;
+    }
+    take_commands(turn, context, canary, status);
+    if status.abort == Some(true) {
+        turn.hold(Hold::Aborted);
+        return;
+    }
+    if context.rollout.spec.paused == Some(true) {
+        turn.hold(Hold::PausedByUser);
+        return;
+    }
+    if let Some(reason) = runs::verdict(turn, context, status) {
+        abort(turn, context, canary, status, &reason);
+        return;
+    }
+    if deadline::aborts(turn, context, status) {
+        let reason = format!("ReplicaSet {:?} has timed out progressing.", context.new_name());
+        abort(turn, context, canary, status, &reason);
+        return;
+    }
+    take_step(turn, context, canary, traffic, status);
+}
+
+/// A new template or other steps start the update anew; the stable template ends it at once.
+fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+    let step_hash = step_hash(canary);
+    let same_template = status.current_pod_hash.as_deref() == Some(context.new_hash.as_str());
+    // A hash of another length was written by another controller: accepted as long as the index fits.
+    let recorded = status.current_step_hash.as_deref().unwrap_or_default();
+    let same_steps =
+        recorded == step_hash || (same_template && !recorded.is_empty() && recorded.len() != step_hash.len());
+    if same_template && same_steps {
+        status.current_step_hash = Some(step_hash);
+        return;
+    }
+    let first = status.current_pod_hash.is_none();
+    status.pause_conditions = None;
+    status.controller_pause = None;
+    status.abort = None;
+    status.aborted_at = None;
+    status.promote_full = None;
+    if let Some(canary) = &mut status.canary {
+        canary.current_step_analysis_run_status = None;
+        canary.current_background_analysis_run_status = None;
+    }
+    status.current_pod_hash = Some(context.new_hash.clone());
+    status.current_step_hash = Some(step_hash);
+    status.current_step_index = (step_count(canary) > 0).then_some(0);
+    if is_complete(context, status) {
+        status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
+        if !same_template && !first {
+            let message = "Rollback to stable ReplicaSets".to_owned();
+            turn.event(EventKind::Normal, "SkipSteps", message, context.event_key("stable"));
+        }
+    }
+    if !same_template {
+        let message = format!("Rollout updated to revision {}", context.revision);
+        turn.event(
+            EventKind::Normal,
+            "RolloutUpdated",
+            message,
+            context.event_key("updated"),
+        );
+    }
+}
+
+/// Commands on an update that is over have nothing to act on; they are taken off again.
+fn settle_complete(turn: &mut Turn<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+    status.abort = None;
+    status.aborted_at = None;
+    status.promote_full = None;
+    status.pause_conditions = None;
+    status.controller_pause = None;
+    if let Some(canary) = &mut status.canary {
+        canary.current_step_analysis_run_status = None;
+        canary.current_background_analysis_run_status = None;
+    }
+    status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
+    let _ = turn;
+}
+
+fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+    if status.abort == Some(true) && status.aborted_at.is_none() {
+        abort(turn, context, canary, status, "");
+    } else if status.abort != Some(true) && status.aborted_at.is_some() {
+        status.aborted_at = None;
+        status.current_step_index = (step_count(canary) > 0).then_some(0);
+        forget_runs(status);
+        let message = format!("Retrying revision {}", context.revision);
+        turn.event(
+            EventKind::Normal,
+            "RolloutRetry",
+            message,
+            context.event_key(&format!("retry/{}", turn.now)),
+        );
+    }
+    if status.promote_full == Some(true) && status.abort != Some(true) {
+        status.pause_conditions = None;
+        status.controller_pause = None;
+        status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
+        forget_runs(status);
+    }
+}
+
+fn forget_runs(status: &mut RolloutStatus) {
+    if let Some(canary) = &mut status.canary {
+        canary.current_step_analysis_run_status = None;
+        canary.current_background_analysis_run_status = None;
+    }
+}
+
+/// Takes the update back. `reason` is empty where a person asked for it.
+fn abort(
+    turn: &mut Turn<'_>,
+    context: &Context<'_>,
+    canary: &CanaryStrategy,
+    status: &mut RolloutStatus,
+    reason: &str,
+) {
+    status.abort = Some(true);
+    status.aborted_at = Some(Time::from(turn.now));
+    status.promote_full = None;
+    status.pause_conditions = None;
+    status.controller_pause = None;
+    status.current_step_index = (step_count(canary) > 0).then_some(0);
+    let message = super::conditions::abort_message(context, reason);
+    turn.event(
+        EventKind::Warning,
+        "RolloutAborted",
+        message.clone(),
+        context.event_key(&format!("abort/{}", turn.now)),
+    );
+    turn.abort_message = Some(message);
+    turn.hold(Hold::Aborted);
+}
+
+fn promote(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus, why: &str) {
+    status.stable_rs = Some(context.new_hash.clone());
+    settle_complete(turn, canary, status);
+    let message = format!(
+        "Rollout completed update to revision {} ({}): {why}",
+        context.revision, context.new_hash
+    );
+    turn.event(
+        EventKind::Normal,
+        "RolloutCompleted",
+        message,
+        context.event_key("completed"),
+    );
+}
+
+/// Whether the new revision has `needed` available pods; if not, that is why the Rollout waits.
+fn is_available(turn: &mut Turn<'_>, context: &Context<'_>, needed: u32) -> bool {
+    let available = context.new_available();
+    let is = context.new.is_some_and(|set| set.settled && set.wanted >= needed) && available >= needed;
+    if !is {
+        turn.hold(Hold::NewNotAvailable {
+            replica_set: context.new_name(),
+            available,
+            needed,
+        });
+    }
+    is
+}
+
+fn take_step<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) {
+    let (index, steps) = (index(canary, status), steps(canary));
+    let Some(step) = steps.get(index) else {
+        if !has_pause(status, &PauseReason::InconclusiveAnalysisRun) && is_promotable(turn, context, canary, traffic) {
+            let full = status.promote_full == Some(true);
+            let why = if full {
+                "Full promotion requested".to_owned()
+            } else {
+                format!("Completed all {} canary steps", steps.len())
+            };
+            promote(turn, context, canary, status, &why);
+        }
+        return;
+    };
+    if is_done(turn, context, canary, traffic, status, step) {
+        let next = i32::try_from(index + 1).unwrap_or(i32::MAX);
+        let message = format!("Rollout step {}/{} completed ({})", index + 1, steps.len(), name(step));
+        turn.event(
+            EventKind::Normal,
+            "RolloutStepCompleted",
+            message,
+            context.event_key(&format!("step/{index}")),
+        );
+        status.current_step_index = Some(next);
+        status.pause_conditions = None;
+        status.controller_pause = None;
+        if let Some(canary) = &mut status.canary {
+            canary.current_step_analysis_run_status = None;
+        }
+    }
+    enter(turn, context, canary, status);
+}
+
+/// What a step needs in the status while it is under way. Level-triggered: it also holds for an index that a command set.
+fn enter(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+    let step = steps(canary).get(index(canary, status));
+    let pauses = step.is_some_and(|step| step.pause.is_some());
+    if pauses && status.controller_pause != Some(true) {
+        let start_time = Time::from(whole_second_up(turn.now));
+        status.pause_conditions = Some(vec![PauseCondition {
+            reason: PauseReason::CanaryPauseStep,
+            start_time,
+        }]);
+        status.controller_pause = Some(true);
+        let message = "Rollout is paused (CanaryPauseStep)".to_owned();
+        let key = context.event_key(&format!("pause/{}", index(canary, status)));
+        turn.event(EventKind::Normal, "RolloutPaused", message, key);
+    }
+    runs::name_current(turn, context, canary, status);
+}
+
+pub(super) fn has_pause(status: &RolloutStatus, reason: &PauseReason) -> bool {
+    status
+        .pause_conditions
+        .iter()
+        .flatten()
+        .any(|pause| pause.reason == *reason)
+}
+
+fn is_done<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+    step: &CanaryStep,
+) -> bool {
+    if has_pause(status, &PauseReason::InconclusiveAnalysisRun) {
+        turn.hold(Hold::Paused {
+            reason: PauseReason::InconclusiveAnalysisRun.to_string(),
+            until: None,
+        });
+        return false;
+    }
+    if step.set_weight.is_some() {
+        let percent = weight(canary, status);
+        return has_sizes(turn, context, canary, status)
+            && (!context.has_router() || is_routed(turn, traffic, percent));
+    }
+    if step.set_canary_scale.is_some() {
+        return has_sizes(turn, context, canary, status);
+    }
+    if let Some(pause) = &step.pause {
+        return pause_is_over(turn, status, pause.duration.as_ref());
+    }
+    if step.analysis.is_some() {
+        return runs::step_phase(turn, context, canary, status) == Some(AnalysisPhase::Successful);
+    }
+    // `validate` refuses steps that are not served; nothing may be skipped silently.
+    turn.hold(Hold::InvalidSpec {
+        problems: format!("a step that is not supported: {}", name(step)),
+    });
+    false
+}
+
+/// Whether both revisions have the pods that the present step asks for.
+fn has_sizes(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) -> bool {
+    if context.has_router() {
+        return is_available(turn, context, routed_size(context.replicas, canary, status));
+    }
+    let limits = replicas::limits(
+        canary.max_surge.as_ref(),
+        canary.max_unavailable.as_ref(),
+        context.replicas,
+    );
+    let desired = replicas::basic_desired(context.replicas, weight(canary, status), limits.surge);
+    if !is_available(turn, context, desired.new) {
+        return false;
+    }
+    // The last stable pod stays while the stable Service selects it.
+    let kept = desired.stable.max(u32::from(canary.stable_service.is_some()));
+    let stable = context
+        .stable(status)
+        .filter(|set| set.wanted > kept)
+        .map(|set| (set, set.wanted - kept));
+    let older = || {
+        context
+            .older(status)
+            .into_iter()
+            .find(|set| set.available > 0)
+            .map(|set| (set, set.available))
+    };
+    if let Some((set, left)) = stable.or_else(older) {
+        turn.hold(Hold::OldNotDown {
+            replica_set: set.name.clone(),
+            left,
+        });
+        return false;
+    }
+    true
+}
+
+fn is_routed<'a>(turn: &mut Turn<'a>, traffic: &Traffic<'a>, percent: u32) -> bool {
+    if let Some(problem) = &traffic.problem {
+        turn.hold(problem.clone());
+        return false;
+    }
+    if !traffic.is_at(percent) {
+        return false;
+    }
+    match traffic.settling(turn) {
+        Settling::Settled => true,
+        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
+            turn.hold(hold);
+            false
+        }
+    }
+}
+
+fn is_promotable<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+) -> bool {
+    if let Some(problem) = &traffic.problem {
+        turn.hold(problem.clone());
+        return false;
+    }
+    let limits = replicas::limits(
+        canary.max_surge.as_ref(),
+        canary.max_unavailable.as_ref(),
+        context.replicas,
+    );
+    // Without a surge the last stable pod stays while the stable Service selects it, and the new revision cannot be complete.
+    let keeps_one = !context.has_router() && limits.surge == 0 && canary.stable_service.is_some();
+    let needed = if keeps_one {
+        context.replicas - limits.unavailable
+    } else {
+        context.replicas
+    };
+    is_available(turn, context, needed)
+}
+
+fn pause_is_over(turn: &mut Turn<'_>, status: &RolloutStatus, duration: Option<&IntOrString>) -> bool {
+    if status.controller_pause != Some(true) {
+        return false;
+    }
+    let Some(pause) = status
+        .pause_conditions
+        .iter()
+        .flatten()
+        .find(|pause| pause.reason == PauseReason::CanaryPauseStep)
+    else {
+        // A person took the pause condition away: the pause is over.
+        return true;
+    };
+    let until = duration
+        .and_then(pause_duration)
+        .zip(pause.start_time.timestamp())
+        .map(|(duration, start)| start + duration);
+    match until {
+        Some(until) if turn.now >= until => return true,
+        Some(until) => turn.wake(until),
+        None => {}
+    }
+    turn.hold(Hold::Paused {
+        reason: pause.reason.to_string(),
+        until,
+    });
+    false
+}
+
+/// Duration of a pause: seconds, or a text like `30`, `10s`, `1m30s`, `1h`. `None` where it is none of these.
+pub fn pause_duration(duration: &IntOrString) -> Option<SignedDuration> {
+    match duration {
+        IntOrString::Int(seconds) => Some(SignedDuration::from_secs(i64::from(*seconds))),
+        IntOrString::String(text) => match text.parse::<i64>() {
+            Ok(seconds) => Some(SignedDuration::from_secs(seconds)),
+            Err(_) => sluice_analysis::duration::parse(text).ok(),
+        },
+    }
+}
+
+/// A step as events and people name it: `setWeight: 20`.
+pub fn name(step: &CanaryStep) -> String {
+    if let Some(weight) = step.set_weight {
+        return format!("setWeight: {weight}");
+    }
+    if let Some(pause) = &step.pause {
+        return match &pause.duration {
+            None => "pause".to_owned(),
+            Some(IntOrString::Int(seconds)) => format!("pause: {seconds}s"),
+            Some(IntOrString::String(text)) => format!("pause: {text}"),
+        };
+    }
+    let names = [
+        (step.set_canary_scale.is_some(), "setCanaryScale"),
+        (step.analysis.is_some(), "analysis"),
+        (step.experiment.is_some(), "experiment"),
+        (step.set_header_route.is_some(), "setHeaderRoute"),
+        (step.set_mirror_route.is_some(), "setMirrorRoute"),
+        (step.plugin.is_some(), "plugin"),
+    ];
+    names
+        .into_iter()
+        .find(|(is, _)| *is)
+        .map_or("invalid", |(_, name)| name)
+        .to_owned()
+}
+
+/// When the present pause ends by itself.
+pub fn pause_ends(canary: &CanaryStrategy, status: &RolloutStatus) -> Option<Timestamp> {
+    let pause = steps(canary).get(index(canary, status))?.pause.as_ref()?;
+    let started = status
+        .pause_conditions
+        .iter()
+        .flatten()
+        .next()?
+        .start_time
+        .timestamp()?;
+    Some(started + pause_duration(pause.duration.as_ref()?)?)
+}

@@ -1,0 +1,57 @@
+//! The progress deadline.
+
+use jiff::{SignedDuration, Timestamp};
+use sluice_crds::RolloutStatus;
+
+use super::{
+    canary,
+    conditions::{self, PROGRESSING},
+    context::{Context, is_complete},
+    sets,
+    turn::Turn,
+};
+
+/// When the deadline is over if nothing progresses; `None` while it does not count: the update is over, aborted or paused, a
+/// pause or an analysis is the present step, or a scale-down delay is running.
+pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timestamp> {
+    let healthy = is_complete(context, status) && context.new_available() >= context.replicas;
+    let paused = context.rollout.spec.paused == Some(true) || status.pause_conditions.iter().flatten().next().is_some();
+    if healthy || paused || status.abort == Some(true) {
+        return None;
+    }
+    if let Some(canary) = context.canary() {
+        let step = canary::steps(canary).get(canary::index(canary, status));
+        let waits =
+            step.is_some_and(|step| step.pause.is_some() || step.analysis.is_some() || step.experiment.is_some());
+        if waits && status.stable_rs.is_some() && !is_complete(context, status) {
+            return None;
+        }
+    }
+    if context
+        .sets
+        .iter()
+        .any(|set| set.wanted > 0 && sets::deadline(set).is_some())
+    {
+        return None;
+    }
+    let progressing = conditions::find(context.rollout.status.as_ref()?, PROGRESSING)?;
+    let seconds = context.rollout.spec.progress_deadline_seconds.unwrap_or(600);
+    Some(progressing.last_update_time.timestamp()? + SignedDuration::from_secs(i64::from(seconds)))
+}
+
+/// Whether the deadline is over.
+pub(super) fn is_over(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) -> bool {
+    match at(context, status) {
+        Some(at) if turn.now >= at => true,
+        Some(at) => {
+            turn.wake(at);
+            false
+        }
+        None => false,
+    }
+}
+
+/// Whether the deadline is over and the update is to be aborted for it.
+pub(super) fn aborts(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) -> bool {
+    is_over(turn, context, status) && context.rollout.spec.progress_deadline_abort == Some(true)
+}

@@ -1,0 +1,182 @@
+//! The rest of the status: what the pods and routes are like; and the commit that writes it.
+
+use serde_json::{Map, Value, json};
+use sluice_crds::{BlueGreenStatus, CanaryStatus, Rollout, RolloutStatus, TrafficWeights, WeightDestination};
+
+use super::{
+    conditions,
+    context::{Context, REVISION_ANNOTATION},
+    traffic::Traffic,
+    turn::Turn,
+};
+use crate::{Commit, ReplicaSet, json};
+
+/// Fills in the counts, weights, selectors, conditions and the phase.
+pub(super) fn describe(
+    turn: &mut Turn<'_>,
+    context: &Context<'_>,
+    traffic: &Traffic<'_>,
+    status: &mut RolloutStatus,
+    problems: Option<&str>,
+) {
+    let sum = |count: fn(&ReplicaSet) -> u32| number(context.sets.iter().map(|set| count(set)).sum());
+    status.replicas = sum(|set| set.replicas);
+    status.ready_replicas = sum(|set| set.ready);
+    status.available_replicas = sum(|set| set.available);
+    status.hpa_replicas = status.replicas;
+    status.updated_replicas = number(context.new.map_or(0, |set| set.replicas));
+    status.observed_generation = context
+        .rollout
+        .metadata
+        .generation
+        .map(|generation| generation.to_string());
+    status.selector = context.rollout.spec.selector.as_ref().map(selector_text);
+    if context.has_router() {
+        describe_weights(turn, context, traffic, status);
+    }
+    if context.blue_green().is_some() {
+        let selected = |service: Option<&super::traffic::Service<'_>>| {
+            service.and_then(|service| service.selected.revision.clone())
+        };
+        let blue_green = status.blue_green.get_or_insert_with(BlueGreenStatus::default);
+        blue_green.active_selector = selected(traffic.stable_service());
+        blue_green.preview_selector = selected(traffic.canary_service());
+    }
+    conditions::publish(turn, context, status, problems);
+}
+
+fn number(count: u32) -> Option<i32> {
+    Some(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+fn describe_weights(turn: &mut Turn<'_>, context: &Context<'_>, traffic: &Traffic<'_>, status: &mut RolloutStatus) {
+    let (Some(stable), Some(canary)) = (traffic.stable_service(), traffic.canary_service()) else {
+        return;
+    };
+    if traffic.problem.is_some() || status.stable_rs.is_none() {
+        return;
+    }
+    let percent = traffic.canary_percent();
+    let destination = |service: &super::traffic::Service<'_>, percent: u32| WeightDestination {
+        weight: i32::try_from(percent).unwrap_or(100),
+        service_name: Some(service.name.to_owned()),
+        pod_template_hash: service.selected.revision.clone(),
+    };
+    let weights = TrafficWeights {
+        canary: destination(canary, percent),
+        stable: destination(stable, 100 - percent.min(100)),
+        additional: None,
+        verified: None,
+    };
+    let canary_status = status.canary.get_or_insert_with(CanaryStatus::default);
+    let before = canary_status.weights.as_ref().map(|weights| weights.canary.weight);
+    if before.is_some_and(|before| before != weights.canary.weight) {
+        let message = format!("Traffic weight updated from {} to {percent}", before.unwrap_or(0));
+        let key = context.event_key(&format!("weight/{percent}/{}", turn.now));
+        turn.event(crate::EventKind::Normal, "TrafficWeightUpdated", message, key);
+    }
+    canary_status.weights = Some(weights);
+}
+
+fn selector_text(selector: &sluice_crds::LabelSelector) -> String {
+    let labels = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value}"));
+    let expressions = selector.match_expressions.iter().flatten().map(|expression| {
+        let values = expression.values.as_deref().unwrap_or_default().join(",");
+        match expression.operator.as_str() {
+            "In" => format!("{} in ({values})", expression.key),
+            "NotIn" => format!("{} notin ({values})", expression.key),
+            "DoesNotExist" => format!("!{}", expression.key),
+            _ => expression.key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
+/// The commit that turns the Rollout's status into `status`; `None` when there is nothing to write, or when only counts
+/// changed and the last commit was a moment ago (then the plan wakes up when it is due).
+pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) -> Option<Commit> {
+    let rollout = context.rollout;
+    let object = object_patch(context);
+    let empty = RolloutStatus::default();
+    let old = rollout.status.as_ref().unwrap_or(&empty);
+    let patch = json::diff(&json!(old), &json!(status));
+    if let (None, Some(_)) = (&object, &patch)
+        && hard(old) == hard(status)
+        && let Some(committed) = turn.memory.committed_at
+    {
+        let due = committed + context.world.settings.count_interval;
+        if turn.now < due {
+            turn.wake(due);
+            turn.events.clear();
+            return None;
+        }
+    }
+    if object.is_none() && patch.is_none() {
+        return None;
+    }
+    turn.memory.committed_at = Some(turn.now);
+    Some(Commit {
+        resource_version: resource_version(rollout),
+        object,
+        status: patch.map(|patch| json!({ "status": patch })),
+    })
+}
+
+pub(super) fn resource_version(rollout: &Rollout) -> String {
+    rollout.metadata.resource_version.clone().unwrap_or_default()
+}
+
+/// What a decision depends on. The rest are counts and texts: they may be a second late.
+fn hard(status: &RolloutStatus) -> RolloutStatus {
+    let mut status = status.clone();
+    status.replicas = None;
+    status.updated_replicas = None;
+    status.ready_replicas = None;
+    status.available_replicas = None;
+    status.hpa_replicas = None;
+    status.message = None;
+    status.conditions = None;
+    if let Some(blue_green) = &mut status.blue_green {
+        blue_green.active_selector = None;
+        blue_green.preview_selector = None;
+    }
+    if let Some(canary) = &mut status.canary {
+        canary.weights = None;
+        for run in [
+            &mut canary.current_step_analysis_run_status,
+            &mut canary.current_background_analysis_run_status,
+        ] {
+            if let Some(run) = run {
+                run.status = sluice_crds::AnalysisPhase::default();
+                run.message = None;
+            }
+        }
+    }
+    status
+}
+
+/// `spec.replicas` where it is absent (as Argo Rollouts does), and the number of the present revision.
+fn object_patch(context: &Context<'_>) -> Option<Value> {
+    let mut patch = Map::new();
+    if context.rollout.spec.replicas.is_none() {
+        patch.insert("spec".to_owned(), json!({ "replicas": 1 }));
+    }
+    let revision = context.revision.to_string();
+    let written = context
+        .rollout
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(REVISION_ANNOTATION));
+    if written != Some(&revision) {
+        patch.insert(
+            "metadata".to_owned(),
+            json!({ "annotations": { (REVISION_ANNOTATION): revision } }),
+        );
+    }
+    (!patch.is_empty()).then(|| Value::Object(patch))
+}

@@ -1,0 +1,380 @@
+//! Effects of a canary with a router: the split follows the steps, the number of stable pods does not.
+//!
+//! The order is always the same: scale up, wait until available, make the Service select the new pods, wait until its
+//! endpoints followed, move the weight, wait until it settled, scale down.
+
+use sluice_crds::{CanaryStrategy, RolloutStatus};
+
+use super::{
+    canary,
+    context::{Context, is_complete},
+    replicas, sets,
+    traffic::{Settling, Traffic},
+    turn::Turn,
+};
+use crate::{Hold, ReplicaSet};
+
+/// Plans everything that this strategy does outside of the status.
+pub(super) fn act<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    scale_up(turn, context, canary, status);
+    if let Err(hold) = route(turn, context, canary, traffic, status) {
+        turn.hold(hold);
+    }
+    scale_down(turn, context, canary, traffic, status);
+}
+
+/// The part of an abort that is safe whatever else is wrong: traffic goes back to stable.
+pub(super) fn retreat<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    if let Err(hold) = route(turn, context, canary, traffic, status) {
+        turn.hold(hold);
+    }
+}
+
+/// Size of the new revision.
+fn new_size(context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
+    let is_first = status.stable_rs.as_deref().unwrap_or_default().is_empty();
+    if is_first || is_complete(context, status) {
+        context.replicas
+    } else if status.abort == Some(true) {
+        // After an abort nothing of the new revision grows; it goes when its delay is over.
+        context.new.map_or(0, |set| set.wanted.min(context.replicas))
+    } else {
+        canary::routed_size(context.replicas, canary, status)
+    }
+}
+
+fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) {
+    let size = new_size(context, canary, status);
+    let frozen = context.rollout.spec.paused == Some(true);
+    match context.new {
+        None if frozen || status.abort == Some(true) => {}
+        None => sets::create(turn, context, size),
+        Some(set) if size > set.wanted && (!frozen || sets::is_resized(context, set)) => {
+            sets::scale(turn, context, set, size);
+        }
+        Some(_) => {}
+    }
+    if let Some(set) = context.stable(status)
+        && set.wanted < context.replicas
+    {
+        sets::scale(turn, context, set, context.replicas);
+    }
+}
+
+/// The share of the canary that the status asks for.
+fn wanted_percent(
+    context: &Context<'_>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'_>,
+    status: &RolloutStatus,
+) -> u32 {
+    if is_complete(context, status) || status.abort == Some(true) {
+        0
+    } else if status.promote_full == Some(true) {
+        // The weight stays until the new revision can carry everything; then it is promoted.
+        traffic.canary_percent()
+    } else {
+        canary::weight(canary, status)
+    }
+}
+
+fn route<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) -> Result<(), Hold> {
+    let Some(stable) = context.stable(status) else {
+        return Ok(());
+    };
+    if let Some(foreign) = traffic.foreign() {
+        turn.hold(foreign);
+    }
+    if context.rollout.spec.paused == Some(true) && status.abort != Some(true) && !is_complete(context, status) {
+        return Ok(());
+    }
+    switch_stable(turn, context, traffic, stable)?;
+    if turn.is_spent() {
+        return Ok(());
+    }
+    let aim = if is_complete(context, status) || status.abort == Some(true) {
+        None
+    } else {
+        context.new
+    };
+    let wanted = wanted_percent(context, canary, traffic, status);
+    let current = traffic.canary_percent();
+    let canary_selects = traffic
+        .canary_service()
+        .and_then(|service| service.selected.revision.clone());
+    let aim_hash = aim.map_or(stable.hash.as_str(), |set| set.hash.as_str());
+    let on_target = canary_selects.as_deref() == Some(aim_hash);
+    // While the canary Service selects another revision than it should, nothing may be on it.
+    let goal = if !on_target || (aim.is_some() && context.new_available() == 0) {
+        0
+    } else {
+        wanted
+    };
+    if goal <= current && !traffic.is_at(goal) {
+        lower(turn, context, canary, traffic, stable, goal, current)?;
+    } else if goal > current {
+        raise(turn, context, canary, traffic, status, goal)?;
+    }
+    if !turn.is_spent() && !on_target && traffic.is_at(0) {
+        switch_canary(turn, context, traffic, stable, aim)?;
+    }
+    traffic.problem.clone().map_or(Ok(()), Err)
+}
+
+/// The stable Service selects the stable revision. Its pods must be able to carry everything before.
+fn switch_stable<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    traffic: &Traffic<'a>,
+    stable: &'a ReplicaSet,
+) -> Result<(), Hold> {
+    let Some(service) = traffic.stable_service() else {
+        return Ok(());
+    };
+    if service.selected.revision.as_deref() == Some(stable.hash.as_str()) {
+        return Ok(());
+    }
+    let needed = context.replicas;
+    if stable.available < needed || !stable.settled {
+        let replica_set = stable.name.clone();
+        return Err(Hold::StableNotAvailable {
+            replica_set,
+            available: stable.available,
+            needed,
+        });
+    }
+    traffic.switch(turn, context, service.name, &stable.hash)
+}
+
+/// Takes weight off the canary: as much as the stable pods can take over, and all of it when the canary has none left.
+fn lower<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    stable: &ReplicaSet,
+    goal: u32,
+    current: u32,
+) -> Result<(), Hold> {
+    let limits = replicas::limits(
+        canary.max_surge.as_ref(),
+        canary.max_unavailable.as_ref(),
+        context.replicas,
+    );
+    let canary_service = traffic
+        .canary_service()
+        .and_then(|service| service.selected.revision.as_deref());
+    let canary_alive = canary_service
+        .and_then(|hash| context.set(hash))
+        .is_none_or(|set| set.available > 0);
+    let carried = carried_percent(context.replicas, stable.available, limits.unavailable);
+    let service_ready = traffic
+        .stable_service()
+        .is_none_or(|service| service.selected.revision.as_deref() == Some(stable.hash.as_str()));
+    let able = if service_ready { carried } else { 0 };
+    let target = if canary_alive {
+        goal.max(100 - able).min(current)
+    } else {
+        goal
+    };
+    if !traffic.is_at(target) {
+        traffic.set_percent(turn, target)?;
+    }
+    if target > goal {
+        let needed = replicas::carrying(context.replicas, 100 - goal).saturating_sub(limits.unavailable);
+        return Err(Hold::StableNotAvailable {
+            replica_set: stable.name.clone(),
+            available: stable.available,
+            needed,
+        });
+    }
+    Ok(())
+}
+
+/// The largest share that `available` pods can carry when `replicas` carry everything and `unavailable` may be missing.
+fn carried_percent(replicas: u32, available: u32, unavailable: u32) -> u32 {
+    if replicas == 0 || available >= replicas.saturating_sub(unavailable) && available > 0 {
+        return 100;
+    }
+    u32::try_from(u64::from(available) * 100 / u64::from(replicas))
+        .unwrap_or(100)
+        .min(100)
+}
+
+/// Puts weight on the canary: only when its pods are there, its Service has them as endpoints, and every route can be read.
+fn raise<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+    goal: u32,
+) -> Result<(), Hold> {
+    if let Some(problem) = &traffic.problem {
+        return Err(problem.clone());
+    }
+    let (Some(new), Some(service)) = (context.new, traffic.canary_service()) else {
+        return Ok(());
+    };
+    let needed = canary::routed_size(context.replicas, canary, status).max(1);
+    let (available, settled) = (new.available, new.settled);
+    if available < needed || !settled {
+        return Err(Hold::NewNotAvailable {
+            replica_set: new.name.clone(),
+            available,
+            needed,
+        });
+    }
+    if let Settling::Waiting(hold) | Settling::TimedOut(hold) = traffic.service_settling(turn, service) {
+        return Err(hold);
+    }
+    let Some(ready) = traffic.ready_endpoints(turn, service, &new.hash) else {
+        turn.poll();
+        let what = "its endpoints are being read".to_owned();
+        return Err(Hold::NotAcknowledged {
+            object: format!("Service {}", service.name),
+            what,
+        });
+    };
+    if ready < needed {
+        turn.poll();
+        let what = format!("{ready} of {needed} pods of the new revision are ready endpoints");
+        return Err(Hold::NotAcknowledged {
+            object: format!("Service {}", service.name),
+            what,
+        });
+    }
+    traffic.set_percent(turn, goal)?;
+    Ok(())
+}
+
+/// The canary Service selects the new revision (stable, where `aim` is none), once no proxy can be sending it weight.
+fn switch_canary<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    traffic: &Traffic<'a>,
+    stable: &'a ReplicaSet,
+    aim: Option<&'a ReplicaSet>,
+) -> Result<(), Hold> {
+    let Some(service) = traffic.canary_service() else {
+        return Ok(());
+    };
+    if let Settling::Waiting(hold) = traffic.routes_settling(turn) {
+        return Err(hold);
+    }
+    let target = aim.unwrap_or(stable);
+    let needed = u32::from(context.replicas > 0);
+    if target.available < needed || !target.settled {
+        let (replica_set, available) = (target.name.clone(), target.available);
+        return Err(match aim {
+            Some(_) => Hold::NewNotAvailable {
+                replica_set,
+                available,
+                needed,
+            },
+            None => Hold::StableNotAvailable {
+                replica_set,
+                available,
+                needed,
+            },
+        });
+    }
+    traffic.switch(turn, context, service.name, &target.hash)
+}
+
+fn scale_down<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
+    if status.stable_rs.as_deref().unwrap_or_default().is_empty() || turn.is_spent() {
+        return;
+    }
+    let frozen = context.rollout.spec.paused == Some(true);
+    if let Some(set) = context.stable(status) {
+        shrink(turn, context, traffic, set, context.replicas);
+    }
+    let complete = is_complete(context, status);
+    if let Some(set) = context.new.filter(|_| !complete) {
+        if status.abort == Some(true) {
+            scale_down_aborted(turn, context, canary, traffic, status, set);
+        } else if !frozen || sets::is_resized(context, set) {
+            shrink(turn, context, traffic, set, new_size(context, canary, status));
+        }
+    }
+    let delay = canary
+        .scale_down_delay_seconds
+        .map_or(30, |seconds| u32::try_from(seconds).unwrap_or(0));
+    let kept = canary
+        .scale_down_delay_revision_limit
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(0));
+    let older = context.older(status);
+    for (position, set) in older.into_iter().filter(|set| set.wanted > 0).enumerate() {
+        // An intermediate revision goes as soon as no traffic can reach it; a former stable one after its delay.
+        let waits = complete && position < kept;
+        if !waits || sets::delay_is_over(turn, set, delay) {
+            shrink(turn, context, traffic, set, 0);
+        }
+    }
+}
+
+fn scale_down_aborted<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+    set: &'a ReplicaSet,
+) {
+    shrink(turn, context, traffic, set, context.replicas);
+    let delay = canary
+        .abort_scale_down_delay_seconds
+        .map_or(30, |seconds| u32::try_from(seconds).unwrap_or(0));
+    let keep_for_ever = canary.abort_scale_down_delay_seconds == Some(0);
+    let stable_is_back = context
+        .stable(status)
+        .is_some_and(|stable| stable.available >= context.replicas);
+    if set.wanted > 0 && !keep_for_ever && stable_is_back && traffic.is_at(0) && sets::delay_is_over(turn, set, delay) {
+        shrink(turn, context, traffic, set, 0);
+    }
+}
+
+/// Scales a revision down towards `size`, but never below what the traffic that it may still get needs.
+pub(super) fn shrink<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    traffic: &Traffic<'a>,
+    set: &ReplicaSet,
+    size: u32,
+) {
+    if size >= set.wanted || turn.is_spent() {
+        return;
+    }
+    let needed = traffic.need(turn, &set.hash).pods(context.replicas);
+    let size = size.max(needed).min(set.wanted);
+    if size < set.wanted {
+        sets::scale(turn, context, set, size);
+    } else if let Settling::Waiting(hold) | Settling::TimedOut(hold) = traffic.settling(turn) {
+        turn.hold(hold);
+    }
+}

@@ -1,0 +1,542 @@
+//! Where traffic goes, may still go, and is to go.
+//!
+//! `Eff`, in reliability terms: every split that some proxy may still be applying. It is made of what the objects say now and,
+//! until the last change has settled, of what they said before (the `moving` record on the object itself).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sluice_traffic::{
+    Acknowledgement, Dest, Moving, ObjectRef, Observed, Router, Split, Weights, eff, registry::Pair, routers::service,
+};
+
+use super::{context::Context, turn::Turn};
+use crate::{Effect, Fact, Hold, references};
+
+/// One router's object.
+pub(super) struct Route<'a> {
+    pub router: Router,
+    pub object: ObjectRef,
+    pub value: &'a Value,
+    pub observed: Observed,
+}
+
+/// One Service that the Rollout names.
+pub(super) struct Service<'a> {
+    pub name: &'a str,
+    pub value: &'a Value,
+    pub selected: service::Selected,
+}
+
+/// All routes and Services of a Rollout that can be worked with, and why the others cannot.
+pub(super) struct Traffic<'a> {
+    pub routes: Vec<Route<'a>>,
+    pub services: BTreeMap<&'a str, Service<'a>>,
+    /// Why a route or Service cannot be worked with. While there is one, no weight is raised and nothing is scaled down.
+    pub problem: Option<Hold>,
+    stable: &'a str,
+    canary: &'a str,
+    drain: SignedDuration,
+}
+
+/// Whether a change of a route or Service has reached everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settling {
+    /// Acknowledged, and the drain time is over.
+    Settled,
+    /// Never acknowledged, and the time-out and the drain time are over: good enough to scale down, not to go on.
+    TimedOut(Hold),
+    /// Not yet.
+    Waiting(Hold),
+}
+
+/// Pods that a revision needs for the traffic that it may get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    /// Its largest share of the split, in percent, rounded up.
+    pub percent: u32,
+    /// Whether anything at all may reach it, for example through a preview Service or a rule that is not managed.
+    pub any: bool,
+}
+
+impl Need {
+    /// Pods that it takes at least when `replicas` carry everything.
+    pub fn pods(self, replicas: u32) -> u32 {
+        let share = super::replicas::carrying(replicas, self.percent);
+        if self.any && replicas > 0 { share.max(1) } else { share }
+    }
+}
+
+impl<'a> Traffic<'a> {
+    /// Reads routes and Services.
+    pub fn read(context: &Context<'a>) -> Traffic<'a> {
+        let canary = context.canary();
+        let name = |name: Option<&'a String>| name.map_or("", String::as_str);
+        let (stable_name, canary_name) = match (canary, context.blue_green()) {
+            (Some(canary), _) => (
+                name(canary.stable_service.as_ref()),
+                name(canary.canary_service.as_ref()),
+            ),
+            (None, Some(blue_green)) => (
+                blue_green.active_service.as_str(),
+                name(blue_green.preview_service.as_ref()),
+            ),
+            (None, None) => ("", ""),
+        };
+        let mut traffic = Traffic {
+            routes: Vec::new(),
+            services: BTreeMap::new(),
+            problem: None,
+            stable: stable_name,
+            canary: canary_name,
+            drain: drain(context),
+        };
+        for name in [stable_name, canary_name].into_iter().filter(|name| !name.is_empty()) {
+            let what = format!("Service {name}");
+            match context.world.services.get(name) {
+                Some(Fact::Known(value)) => {
+                    let selected = service::observe(value);
+                    traffic.services.insert(name, Service { name, value, selected });
+                }
+                Some(Fact::Absent) => traffic.trouble(Hold::Missing { what }),
+                Some(Fact::Unknown(why)) => traffic.trouble(Hold::Unknown { what, why: why.clone() }),
+                None => traffic.trouble(Hold::Unknown {
+                    what,
+                    why: crate::Why::Syncing,
+                }),
+            }
+        }
+        for router in references::routers(context.rollout) {
+            traffic.read_route(context, router);
+        }
+        traffic
+    }
+
+    fn read_route(&mut self, context: &Context<'a>, router: Router) {
+        let object = router.object(context.namespace);
+        let what = object.to_string();
+        match context.world.routes.get(&object) {
+            Some(Fact::Known(value)) => match router.observe(value, self.pair()) {
+                Ok(observed) => self.routes.push(Route {
+                    router,
+                    object,
+                    value,
+                    observed,
+                }),
+                Err(problem) => self.trouble(Hold::RouteProblem {
+                    problem: problem.to_string(),
+                }),
+            },
+            Some(Fact::Absent) => self.trouble(Hold::Missing { what }),
+            Some(Fact::Unknown(why)) => self.trouble(Hold::Unknown { what, why: why.clone() }),
+            None => self.trouble(Hold::Unknown {
+                what,
+                why: crate::Why::Syncing,
+            }),
+        }
+    }
+
+    fn trouble(&mut self, hold: Hold) {
+        self.problem.get_or_insert(hold);
+    }
+
+    pub fn pair(&self) -> Pair<'a> {
+        Pair {
+            stable: self.stable,
+            canary: self.canary,
+        }
+    }
+
+    pub fn stable_service(&self) -> Option<&Service<'a>> {
+        self.services.get(self.stable)
+    }
+
+    pub fn canary_service(&self) -> Option<&Service<'a>> {
+        self.services.get(self.canary)
+    }
+
+    /// The canary Service's largest share over all managed rules, in percent, rounded up; 0 without routes.
+    pub fn canary_percent(&self) -> u32 {
+        self.managed()
+            .map(|weights| self.share(weights, self.canary))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether every managed rule of every route has exactly `percent` on the canary Service.
+    pub fn is_at(&self, percent: u32) -> bool {
+        let wanted = self.weights(percent);
+        self.managed()
+            .all(|weights| self.only_pair(weights).same_shares(&wanted))
+    }
+
+    fn managed(&self) -> impl Iterator<Item = &Weights> {
+        self.routes.iter().flat_map(|route| route.observed.managed.iter())
+    }
+
+    fn weights(&self, percent: u32) -> Weights {
+        let parts = [(self.canary, percent), (self.stable, 100 - percent.min(100))];
+        Weights {
+            by_service: parts
+                .into_iter()
+                .map(|(name, weight)| (name.to_owned(), weight))
+                .collect(),
+        }
+    }
+
+    fn only_pair(&self, weights: &Weights) -> Weights {
+        let is_ours = |name: &str| name == self.stable || name == self.canary;
+        let ours = weights.by_service.iter().filter(|(name, _)| is_ours(name));
+        Weights {
+            by_service: ours.map(|(name, weight)| (name.clone(), *weight)).collect(),
+        }
+    }
+
+    /// Share of a Service among the two that we split between, in percent, rounded up.
+    fn share(&self, weights: &Weights, service: &str) -> u32 {
+        self.only_pair(weights).share_of(service).div_ceil(100)
+    }
+
+    /// Every split of the managed rules that a proxy may be applying on one route.
+    fn possible_weights(&self, turn: &mut Turn<'a>, route: &Route<'a>) -> Vec<Weights> {
+        let settled = !matches!(self.route_settling(turn, route), Settling::Waiting(_));
+        let managed = Observed {
+            unmanaged: Vec::new(),
+            ..route.observed.clone()
+        };
+        eff::possible(&managed, settled)
+    }
+
+    /// Every revision that a Service may be sending its traffic to; the empty name stands for pods of any revision.
+    fn possible_revisions(&self, turn: &mut Turn<'a>, service: &Service<'a>) -> BTreeSet<String> {
+        let selected = &service.selected;
+        let settled = !matches!(self.service_settling(turn, service), Settling::Waiting(_));
+        eff::possible_revisions(
+            service.name,
+            selected.revision.as_deref(),
+            selected.moving.as_ref(),
+            settled,
+        )
+    }
+
+    /// What a revision may be getting: the largest share over everything that is possible. With a read that failed, all.
+    pub fn need(&self, turn: &mut Turn<'a>, hash: &str) -> Need {
+        if self.problem.is_some() {
+            return Need {
+                percent: 100,
+                any: true,
+            };
+        }
+        let mut need = Need::default();
+        let reaching: Vec<&str> = self
+            .services
+            .values()
+            .filter(|service| {
+                let revisions = self.possible_revisions(turn, service);
+                revisions.iter().any(|revision| revision.is_empty() || revision == hash)
+            })
+            .map(|service| service.name)
+            .collect();
+        for route in &self.routes {
+            for weights in self.possible_weights(turn, route) {
+                let shares = reaching.iter().map(|name| self.share(&weights, name)).sum::<u32>();
+                need.percent = need.percent.max(shares.min(100));
+            }
+            let unmanaged = &route.observed.unmanaged;
+            need.any |= unmanaged
+                .iter()
+                .any(|weights| reaching.iter().any(|name| weights.share_of(name) > 0));
+        }
+        if self.routes.is_empty() {
+            need.any = !reaching.is_empty();
+        }
+        need
+    }
+
+    /// Whether all routes and Services have settled.
+    pub fn settling(&self, turn: &mut Turn<'a>) -> Settling {
+        if let Some(problem) = &self.problem {
+            return Settling::Waiting(problem.clone());
+        }
+        let mut worst = Settling::Settled;
+        for route in &self.routes {
+            worst = worse(worst, self.route_settling(turn, route));
+        }
+        for service in self.services.values() {
+            worst = worse(worst, self.service_settling(turn, service));
+        }
+        worst
+    }
+
+    /// Whether the routes have settled.
+    pub fn routes_settling(&self, turn: &mut Turn<'a>) -> Settling {
+        let routes = self.routes.iter();
+        routes.fold(Settling::Settled, |worst, route| {
+            worse(worst, self.route_settling(turn, route))
+        })
+    }
+
+    fn route_settling(&self, turn: &mut Turn<'a>, route: &Route<'a>) -> Settling {
+        let what = match &route.observed.acknowledgement {
+            Acknowledgement::Acknowledged => {
+                let version = route.observed.generation.to_string();
+                let seen = turn.acknowledged(&route.object, &version);
+                let moved = route
+                    .observed
+                    .moving
+                    .as_ref()
+                    .map_or(seen, |moving| seen.max(moving.at));
+                return self.draining(turn, route.object.to_string(), moved);
+            }
+            Acknowledgement::Pending(what) | Acknowledgement::Refused(what) => what.clone(),
+        };
+        let hold = Hold::NotAcknowledged {
+            object: route.object.to_string(),
+            what,
+        };
+        self.timed_out(turn, route.observed.moving.as_ref(), hold)
+    }
+
+    /// Whether a Service's ready endpoints are all pods of the revision that it selects, and the drain time is over.
+    pub fn service_settling(&self, turn: &mut Turn<'a>, service: &Service<'a>) -> Settling {
+        let Some(revision) = &service.selected.revision else {
+            // It selects pods of every revision, and does so since before our time.
+            return Settling::Settled;
+        };
+        let moving = service.selected.moving.as_ref();
+        let metadata = &service.value["metadata"];
+        let object = ObjectRef {
+            api_version: "v1".to_owned(),
+            kind: "Service".to_owned(),
+            namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),
+            name: service.name.to_owned(),
+        };
+        let version = format!(
+            "{revision}@{}",
+            moving.map_or(Timestamp::UNIX_EPOCH, |moving| moving.at)
+        );
+        if let Some(seen) = turn.was_acknowledged(&object, &version) {
+            let moved = moving.map_or(Timestamp::UNIX_EPOCH, |_| seen);
+            return self.draining(turn, object.to_string(), moved);
+        }
+        let resource_version = metadata["resourceVersion"].as_str().unwrap_or_default();
+        let what = match turn.endpoints(service.name, resource_version) {
+            None => "its endpoints are being read".to_owned(),
+            Some(Fact::Known(endpoints)) => {
+                let others: u32 = endpoints
+                    .ready
+                    .iter()
+                    .filter(|(hash, _)| *hash != revision)
+                    .map(|(_, n)| n)
+                    .sum();
+                if others == 0 {
+                    let seen = turn.acknowledged(&object, &version);
+                    let moved = moving.map_or(Timestamp::UNIX_EPOCH, |_| seen);
+                    return self.draining(turn, object.to_string(), moved);
+                }
+                format!("{others} ready endpoints are still pods of another revision than {revision}")
+            }
+            Some(Fact::Absent) => "it has no EndpointSlices".to_owned(),
+            Some(Fact::Unknown(why)) => format!("its endpoints are not known: {why}"),
+        };
+        turn.poll();
+        let hold = Hold::NotAcknowledged {
+            object: object.to_string(),
+            what,
+        };
+        self.timed_out(turn, moving, hold)
+    }
+
+    fn draining(&self, turn: &mut Turn<'a>, object: String, moved: Timestamp) -> Settling {
+        let until = moved + self.drain;
+        if turn.now >= until {
+            return Settling::Settled;
+        }
+        turn.wake(until);
+        Settling::Waiting(Hold::Draining { object, until })
+    }
+
+    fn timed_out(&self, turn: &mut Turn<'a>, moving: Option<&Moving>, hold: Hold) -> Settling {
+        let Some(moving) = moving else {
+            return Settling::Waiting(hold);
+        };
+        let until = moving.at + ack_timeout(turn.world()) + self.drain;
+        if turn.now >= until {
+            return Settling::TimedOut(hold);
+        }
+        turn.wake(until);
+        Settling::Waiting(hold)
+    }
+
+    /// Ready endpoints of `hash` behind a Service; `None` while they are being asked for or cannot be read.
+    pub fn ready_endpoints(&self, turn: &mut Turn<'a>, service: &Service<'a>, hash: &str) -> Option<u32> {
+        let resource_version = service.value["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default();
+        let endpoints = turn.endpoints(service.name, resource_version)?.known()?;
+        Some(endpoints.ready.get(hash).copied().unwrap_or(0))
+    }
+
+    /// Sets the first route whose managed rules are not at `percent`.
+    pub fn set_percent(&self, turn: &mut Turn<'a>, percent: u32) -> Result<(), Hold> {
+        for route in &self.routes {
+            let wanted = self.weights(percent);
+            if route
+                .observed
+                .managed
+                .iter()
+                .all(|weights| self.only_pair(weights).same_shares(&wanted))
+            {
+                continue;
+            }
+            let split = self.split(&wanted);
+            let before = route
+                .observed
+                .managed
+                .iter()
+                .map(|weights| self.split(&self.only_pair(weights)));
+            let settled = self.route_settling(turn, route) == Settling::Settled;
+            let previous = route.observed.moving.as_ref();
+            let moving = eff::next_moving(turn.now, split.clone(), previous, &before.collect::<Vec<_>>(), settled);
+            let edit = route.router.edit(route.value, self.pair(), &wanted, &moving);
+            match edit {
+                Ok(Some(patch)) => {
+                    turn.effects.push(Effect::SetSplit {
+                        route: route.object.clone(),
+                        split,
+                        patch,
+                    });
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(problem) => {
+                    return Err(Hold::RouteProblem {
+                        problem: problem.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn split(&self, weights: &Weights) -> Split {
+        let dest = |name: &String| {
+            let service = self.services.get(name.as_str());
+            let revision = service
+                .and_then(|service| service.selected.revision.clone())
+                .unwrap_or_default();
+            Dest {
+                service: name.clone(),
+                revision,
+            }
+        };
+        let parts = weights
+            .by_service
+            .iter()
+            .map(|(name, weight)| (dest(name), *weight))
+            .collect();
+        Split {
+            total: weights.total(),
+            parts,
+        }
+    }
+
+    /// Makes a Service select a revision.
+    pub fn switch(&self, turn: &mut Turn<'a>, context: &Context<'a>, name: &str, revision: &str) -> Result<(), Hold> {
+        let Some(service) = self.services.get(name) else {
+            return Ok(());
+        };
+        let dest = |revision: &str| Split {
+            total: 100,
+            parts: BTreeMap::from([(
+                Dest {
+                    service: name.to_owned(),
+                    revision: revision.to_owned(),
+                },
+                100,
+            )]),
+        };
+        let selected = &service.selected;
+        let before = [dest(selected.revision.as_deref().unwrap_or_default())];
+        let settled = self.service_settling(turn, service) == Settling::Settled;
+        let moving = eff::next_moving(turn.now, dest(revision), selected.moving.as_ref(), &before, settled);
+        let edit = service::edit(service.value, revision, context.name, &moving);
+        if let Some(patch) = edit.map_err(|problem| Hold::RouteProblem {
+            problem: problem.to_string(),
+        })? {
+            let revision = revision.to_owned();
+            turn.effects.push(Effect::SwitchService {
+                name: name.to_owned(),
+                revision,
+                patch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Somebody else's write on a route or Service since our own last one.
+    pub fn foreign(&self) -> Option<Hold> {
+        let routes = self.routes.iter().find_map(|route| {
+            let moving = route.observed.moving.as_ref()?;
+            let wanted = moving.to.weights();
+            let kept = route
+                .observed
+                .managed
+                .iter()
+                .all(|weights| self.only_pair(weights).same_shares(&wanted));
+            let manager = route.observed.foreign_manager.clone();
+            (!kept).then(|| Hold::ForeignWriter {
+                object: route.object.to_string(),
+                manager,
+            })
+        });
+        routes.or_else(|| {
+            self.services.values().find_map(|service| {
+                let moving = service.selected.moving.as_ref()?;
+                let written = moving.to.parts.keys().next().map(|dest| dest.revision.as_str());
+                let manager = service.selected.foreign_manager.clone();
+                (written != service.selected.revision.as_deref()).then(|| Hold::ForeignWriter {
+                    object: format!("Service {}", service.name),
+                    manager,
+                })
+            })
+        })
+    }
+}
+
+fn worse(one: Settling, other: Settling) -> Settling {
+    match (&one, &other) {
+        (Settling::Waiting(_), _) | (Settling::TimedOut(_), Settling::Settled | Settling::TimedOut(_)) => one,
+        _ => other,
+    }
+}
+
+fn gateway<'a>(context: &Context<'a>) -> Option<&'a sluice_crds::GatewayApiRouting> {
+    context.canary()?.traffic_routing.as_ref()?.gateway_api.as_ref()
+}
+
+fn drain(context: &Context<'_>) -> SignedDuration {
+    let seconds = gateway(context)
+        .and_then(|gateway| gateway.drain_seconds)
+        .filter(|_| context.world.settings.extensions);
+    seconds.map_or(context.world.settings.drain, |seconds| {
+        SignedDuration::from_secs(i64::from(seconds.max(0)))
+    })
+}
+
+fn ack_timeout(world: &crate::World) -> SignedDuration {
+    let canary = world
+        .rollout
+        .spec
+        .strategy
+        .as_ref()
+        .and_then(|strategy| strategy.canary.as_ref());
+    let gateway = canary.and_then(|canary| canary.traffic_routing.as_ref()?.gateway_api.as_ref());
+    let seconds = gateway
+        .and_then(|gateway| gateway.ack_timeout_seconds)
+        .filter(|_| world.settings.extensions);
+    seconds.map_or(world.settings.ack_timeout, |seconds| {
+        SignedDuration::from_secs(i64::from(seconds.max(0)))
+    })
+}
