@@ -32,6 +32,7 @@ pub fn all_crds_json() -> Vec<Value> {
     all_crds().into_iter().map(to_value).collect()
 }
 
+#[derive(Clone, Copy)]
 enum Subresources {
     Keep,
     /// AnalysisRun and Experiment have a status that is part of the object: clients write it with the rest.

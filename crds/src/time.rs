@@ -60,6 +60,7 @@ impl JsonSchema for Time {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -26,6 +26,8 @@ pub use steps::*;
 pub use traffic_routing::*;
 
 /// What a Rollout should run and how a new version of it is taken into use.
+// Each printed column has a type; the lint takes the columns for one list of settings.
+#[allow(clippy::duplicated_attributes)]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "argoproj.io",
