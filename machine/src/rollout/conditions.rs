@@ -239,10 +239,14 @@ fn phase(context: &Context<'_>, status: &RolloutStatus) -> (RolloutPhase, String
 
 /// Adds why the Rollout waits where that is not part of its ordinary course.
 fn with_trouble(message: String, hold: Option<&Hold>) -> String {
+    if message.starts_with("InvalidSpec") {
+        return message;
+    }
     let trouble = match hold {
         Some(
             hold @ (Hold::Unknown { .. }
             | Hold::Missing { .. }
+            | Hold::InvalidSpec { .. }
             | Hold::RouteProblem { .. }
             | Hold::ForeignWriter { .. }
             | Hold::Refused { .. }),

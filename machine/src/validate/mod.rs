@@ -1,6 +1,10 @@
 //! What is wrong with a spec: all problems at once, each with its field path.
 
+mod references;
+
 use sluice_crds::Rollout;
+
+pub use references::references;
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
