@@ -1,20 +1,29 @@
-//! How Sluice measures and judges: metric providers, conditions, arguments.
+//! How Sluice measures and judges: metric providers, conditions, arguments, templates.
 //!
 //! A provider turns a metric into an HTTP request *value*; somebody else sends it; the provider turns the response into a
-//! [`Measured`] value with a phase. Conditions decide success and failure, arguments fill `{{args.x}}`.
+//! [`Measured`] value with a phase. Conditions decide success and failure, arguments fill `{{args.x}}`, templates become the
+//! spec of a run.
 //!
 //! ```text
-//! Metric + args ──resolve──> Metric ──request──> HttpRequest   ...sent by the shell or the simulator...
-//! Metric + HttpResponse | TransportError ──measure──> Measured { phase, value, message }
+//! templates + Rollout ──flatten, run_spec──> AnalysisRunSpec
+//! Metric + args + secrets ──prepare──> Prepared { request }    ...sent by the shell or the simulator...
+//! Prepared + HttpResponse | TransportError ──judge──> Measured { phase, value, message }
 //! ```
 //!
 //! Absent here: sockets, clocks, randomness, Kubernetes clients, and the counting of measurements (that is the analysis
 //! run machine in `sluice-machine`).
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod args;
 pub mod conditions;
+pub mod duration;
 pub mod http;
+pub mod metric;
 pub mod providers;
+pub mod template;
+pub mod text;
 
+pub use args::{SecretRef, Secrets};
 pub use http::{HttpRequest, HttpResponse, TransportError};
-pub use providers::{Environment, Measured, ProviderError, measure, request};
+pub use providers::{Environment, Measured, Prepared, ProviderError, measure, prepare, request};

@@ -1,0 +1,297 @@
+//! Conditions: what makes a measurement successful or failed.
+//!
+//! A condition is an expression in the language of expr-lang.org over `result`, what the query returned: a number, or a
+//! list of numbers. The functions `asInt`, `asFloat`, `isNaN`, `isInf`, `isNil` and `default` are those of Argo Rollouts.
+//!
+//! # Guarantees
+//! - Parsing and judging end, soon, on any source and any answer, and never panic: source, tokens, nesting, values and work
+//!   are bounded, and what could grow without bound (`let`, ranges, maps, `repeat`, `replace`, dates) is refused by name.
+//! - **Missing data is never a verdict.** An empty answer, NaN and infinity prove nothing, neither success nor failure, unless
+//!   an expression itself looks for them: `len`, `isNil`, `default`, `nil` or `??` for the empty answer, `isNaN` for NaN,
+//!   `isInf` for infinity. Otherwise judging is an error ([`Problem::NoData`]), whatever the expression would say. This is
+//!   stricter than Argo Rollouts, where `result[0] < 0.05` fails on NaN and a metric without conditions succeeds on nothing.
+//!
+//! # Verdicts
+//! | success condition | failure condition | verdict |
+//! | --- | --- | --- |
+//! | unset | unset | Successful |
+//! | true / false | unset | Successful / Failed |
+//! | unset | true / false | Failed / Successful |
+//! | any | true | Failed |
+//! | true / false | false | Successful / Inconclusive |
+
+mod functions;
+mod scan;
+
+use expr::{Program, Value};
+
+use crate::text;
+
+/// Most numbers in an answer: 1,000 series, or a range with some thousand steps.
+pub const MAX_NUMBERS: usize = 10_000;
+
+/// What a query returned, as conditions see it under the name `result`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// One number.
+    Number(f64),
+    /// A list of numbers, at most [`MAX_NUMBERS`].
+    Numbers(Vec<f64>),
+}
+
+/// What the conditions say of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is good.
+    Successful,
+    /// It is bad.
+    Failed,
+    /// It is neither.
+    Inconclusive,
+}
+
+/// The two conditions of a metric, parsed.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    success: Option<Condition>,
+    failure: Option<Condition>,
+}
+
+/// Which condition cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{problem}", field.map(|field| format!("{field}: ")).unwrap_or_default())]
+pub struct ConditionError {
+    /// `successCondition` or `failureCondition`; none where it is about both.
+    pub field: Option<&'static str>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a condition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The source is too long.
+    #[error("it is {bytes} bytes long, at most {limit} are served")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The source is too complex.
+    #[error("it is too complex: at most {limit} {what}")]
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The language has it, conditions do not.
+    #[error("{0} is not available in conditions")]
+    NotServed(String),
+    /// A variable that does not exist.
+    #[error("unknown name `{0}`: the answer of the query is called `result`")]
+    UnknownName(String),
+    /// It cannot be parsed.
+    #[error("syntax: {0}")]
+    Syntax(String),
+    /// It cannot be evaluated for this answer.
+    #[error("{0}")]
+    Evaluation(String),
+    /// It is neither true nor false.
+    #[error("it must be true or false, but is {0}")]
+    NotBoolean(String),
+    /// It does too much work for an answer of this size.
+    #[error("it does too much work for this answer")]
+    TooMuchWork,
+    /// There is nothing to judge, and no expression that would look for that.
+    #[error("no data: {0}")]
+    NoData(NoData),
+}
+
+/// How data are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoData {
+    /// No number at all.
+    #[error("the query returned an empty result (a condition that is to accept this tests for it: `len(result) == 0`)")]
+    Empty,
+    /// A number is NaN.
+    #[error("the query returned NaN (a condition that is to accept this tests for it: `isNaN(...)`)")]
+    NaN,
+    /// A number is infinite.
+    #[error("the query returned an infinite number (a condition that is to accept this tests for it: `isInf(...)`)")]
+    Infinite,
+}
+
+impl Conditions {
+    /// Parses both conditions. An empty text is an unset condition. All problems are reported.
+    pub fn parse(success: Option<&str>, failure: Option<&str>) -> Result<Conditions, Vec<ConditionError>> {
+        let mut problems = Vec::new();
+        let mut parse =
+            |field, source: Option<&str>| match source.filter(|source| !source.is_empty()).map(Condition::parse) {
+                None => None,
+                Some(Ok(condition)) => Some(condition),
+                Some(Err(problem)) => {
+                    problems.push(ConditionError {
+                        field: Some(field),
+                        problem,
+                    });
+                    None
+                }
+            };
+        let success = parse("successCondition", success);
+        let failure = parse("failureCondition", failure);
+        if problems.is_empty() {
+            Ok(Conditions { success, failure })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Judges a reading.
+    pub fn judge(&self, reading: &Reading) -> Result<Verdict, ConditionError> {
+        if let Some(missing) = self.missing(reading) {
+            return Err(ConditionError {
+                field: None,
+                problem: Problem::NoData(missing),
+            });
+        }
+        let holds = |field, condition: &Option<Condition>| match condition {
+            None => Ok(None),
+            Some(condition) => condition.holds(reading).map(Some).map_err(|problem| ConditionError {
+                field: Some(field),
+                problem,
+            }),
+        };
+        let success = holds("successCondition", &self.success)?;
+        let failure = holds("failureCondition", &self.failure)?;
+        Ok(match (success, failure) {
+            (_, Some(true)) | (Some(false), None) => Verdict::Failed,
+            (Some(true), _) | (None, _) => Verdict::Successful,
+            (Some(false), Some(false)) => Verdict::Inconclusive,
+        })
+    }
+
+    /// What is missing in the reading that no condition looks for.
+    fn missing(&self, reading: &Reading) -> Option<NoData> {
+        let tested = |test: fn(&scan::Facts) -> bool| {
+            [&self.success, &self.failure]
+                .into_iter()
+                .flatten()
+                .any(|c| test(&c.facts))
+        };
+        let numbers = reading.numbers();
+        if numbers.is_empty() && !tested(|facts| facts.tests_empty) {
+            Some(NoData::Empty)
+        } else if numbers.iter().any(|number| number.is_nan()) && !tested(|facts| facts.tests_nan) {
+            Some(NoData::NaN)
+        } else if numbers.iter().any(|number| number.is_infinite()) && !tested(|facts| facts.tests_infinite) {
+            Some(NoData::Infinite)
+        } else {
+            None
+        }
+    }
+}
+
+impl Reading {
+    fn numbers(&self) -> &[f64] {
+        match self {
+            Reading::Number(number) => std::slice::from_ref(number),
+            Reading::Numbers(numbers) => numbers,
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Reading::Number(number) => Value::Float(*number),
+            Reading::Numbers(numbers) => Value::Array(numbers.iter().copied().map(Value::Float).collect()),
+        }
+    }
+
+    /// What `result` is, for people who wrote a condition for something else.
+    fn describe(&self) -> String {
+        match self {
+            Reading::Number(_) => "`result` is a number".to_owned(),
+            Reading::Numbers(numbers) => format!("`result` is a list of {}", numbers.len()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Condition {
+    program: Program,
+    facts: scan::Facts,
+}
+
+impl Condition {
+    fn parse(source: &str) -> Result<Condition, Problem> {
+        let facts = scan::scan(source)?;
+        let program = expr::compile(source).map_err(|error| Problem::Syntax(syntax(source, &error)))?;
+        Ok(Condition { program, facts })
+    }
+
+    fn holds(&self, reading: &Reading) -> Result<bool, Problem> {
+        let meter = functions::Meter::new();
+        let environment = functions::environment(&meter, self.facts.tokens as u64);
+        let scope = functions::Scope::new(&meter, reading.value());
+        let value = environment.run(&self.program, &scope);
+        if meter.is_used_up() {
+            return Err(Problem::TooMuchWork);
+        }
+        match value {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(value) => Err(Problem::NotBoolean(shown(&value))),
+            Err(error) => Err(Problem::Evaluation(text::bounded(&format!(
+                "{} ({})",
+                one_line(&error),
+                reading.describe()
+            )))),
+        }
+    }
+}
+
+/// Where the source cannot be read. The library draws this over several lines, after `--> LINE:COLUMN`, and names its own
+/// grammar rules, which say nothing to a user.
+fn syntax(source: &str, error: &expr::Error) -> String {
+    let drawing = error.to_string();
+    let place = drawing
+        .trim_start()
+        .strip_prefix("--> ")
+        .and_then(|rest| rest.lines().next());
+    let Some((line, column)) = place.and_then(|place| place.trim().split_once(':')) else {
+        return text::bounded(&one_line(error));
+    };
+    let rest = match (line.parse::<usize>(), column.parse::<usize>()) {
+        (Ok(line), Ok(column)) if line > 0 && column > 0 => source
+            .lines()
+            .nth(line - 1)
+            .unwrap_or_default()
+            .chars()
+            .skip(column - 1)
+            .collect::<String>(),
+        _ => String::new(),
+    };
+    if rest.is_empty() {
+        "something is missing at the end".to_owned()
+    } else {
+        text::bounded(&format!(
+            "not understood from line {line}, column {column} on: `{rest}`"
+        ))
+    }
+}
+
+fn one_line(error: &expr::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Integer(_) | Value::Float(_) | Value::Nil => value.to_string(),
+        Value::String(_) => "text".to_owned(),
+        Value::Array(values) => format!("a list of {}", values.len()),
+        _ => "something else".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

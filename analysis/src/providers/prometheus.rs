@@ -1,0 +1,363 @@
+//! Prometheus: instant and range queries of its HTTP API, version 1.
+//!
+//! Queries are sent as POST with a form body, as Prometheus' own client does: long queries do not fit every URL, and the
+//! query stays out of access logs. The time of an instant query is not sent: the server's own clock says what is newest.
+//! A range query gives one list of all values of all series, as Argo Rollouts has it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use sluice_crds::{BasicAuth, PrometheusMetric, PrometheusRangeQuery};
+
+use super::{Environment, Found, ProviderError, time};
+use crate::args::is_open;
+use crate::conditions::{MAX_NUMBERS, Reading};
+use crate::{HttpRequest, HttpResponse, duration};
+
+/// Environment variable with the address where a metric gives none.
+pub const ADDRESS_VARIABLE: &str = "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS";
+/// Largest answer that is read: 1,000 series with twenty labels each have about half of it.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// Most series in an answer. A query that returns more was meant to be aggregated.
+pub const MAX_SERIES: usize = 1_000;
+/// Time-out where a metric gives none, as in Argo Rollouts.
+const DEFAULT_TIMEOUT_SECS: i64 = 30;
+/// Longest time-out: Prometheus itself gives up after 2 minutes by default.
+const MAX_TIMEOUT_SECS: i64 = 300;
+/// Longest error text that is read from an answer; it echoes the query.
+const MAX_ERROR_CHARS: usize = 600;
+
+/// The request of an instant query, or of a range query that ends at or before `now`.
+pub fn request(
+    now: Timestamp,
+    metric: &PrometheusMetric,
+    environment: &Environment,
+) -> Result<HttpRequest, ProviderError> {
+    let configured = environment.variables.get(ADDRESS_VARIABLE).map(String::as_str);
+    let address = match non_empty(metric.address.as_ref()).or(configured.filter(|address| !address.is_empty())) {
+        Some(address) => check_address(address)?,
+        None => {
+            let problem = format!("no address: give one, or set {ADDRESS_VARIABLE} for the controller");
+            return Err(invalid("address", &problem));
+        }
+    };
+    let mut form = vec![("query", query(metric)?.to_owned())];
+    let path = match &metric.range_query {
+        None => "query",
+        Some(range) => {
+            form.extend(range_form(now, range)?);
+            "query_range"
+        }
+    };
+    Ok(HttpRequest {
+        method: "POST",
+        url: format!("{}/api/v1/{path}", address.trim_end_matches('/')),
+        headers: headers(metric)?,
+        body: Some(
+            form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(form)
+                .finish(),
+        ),
+        timeout: timeout(metric)?,
+        insecure: metric.insecure.unwrap_or(false),
+        body_limit: BODY_LIMIT,
+    })
+}
+
+/// All problems that show without the controller's environment. Texts with an open `{{...}}` are not looked at.
+pub fn problems(metric: &PrometheusMetric) -> Vec<ProviderError> {
+    let mut problems = Vec::new();
+    if let Some(address) = non_empty(metric.address.as_ref()).filter(|address| !is_open(address)) {
+        problems.extend(check_address(address).err());
+    }
+    problems.extend(query(metric).err());
+    problems.extend(timeout(metric).err());
+    problems.extend(headers(metric).err());
+    if let Some(range) = &metric.range_query
+        && ![&range.start, &range.end, &range.step]
+            .into_iter()
+            .flatten()
+            .any(|text| is_open(text))
+    {
+        problems.extend(range_form(Timestamp::UNIX_EPOCH, range).err());
+    }
+    problems
+}
+
+/// Reads an answer. The error says why it is none; texts in it come from the server and are bounded.
+pub fn read(response: &HttpResponse) -> Result<Found, String> {
+    let answer: Option<Answer> = serde_json::from_slice(&response.body).ok();
+    if !(200..300).contains(&response.status) {
+        return Err(refused(response.status, answer.as_ref()));
+    }
+    let answer = answer.ok_or("the answer is not that of a Prometheus query: is the address right?")?;
+    if answer.status != "success" {
+        return Err(refused(response.status, Some(&answer)));
+    }
+    let data = answer.data.ok_or("the answer of Prometheus has no data")?;
+    match data.result_type.as_str() {
+        "scalar" => {
+            let number = sample(&data.result)?;
+            Ok(Found {
+                text: shown(number),
+                reading: Reading::Number(number),
+            })
+        }
+        "vector" => {
+            let numbers = series(&data.result)?.iter().map(|series| sample(&series["value"]));
+            list(numbers.collect::<Result<_, _>>()?)
+        }
+        "matrix" => {
+            let mut numbers = Vec::new();
+            for series in series(&data.result)? {
+                let values = series["values"].as_array().ok_or(NOT_A_NUMBER)?;
+                for value in values {
+                    numbers.push(sample(value)?);
+                }
+            }
+            list(numbers)
+        }
+        "string" => Err("the query returned a text: it must return numbers".to_owned()),
+        _ => Err("Prometheus metric type not supported".to_owned()),
+    }
+}
+
+const NOT_A_NUMBER: &str =
+    "the answer of Prometheus has a sample that is not a number (native histograms are not supported)";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status: String,
+    data: Option<Data>,
+    error_type: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    #[serde(default)]
+    result: Value,
+}
+
+/// An error answer, with Prometheus' own words where it has any: they say what is wrong with a query.
+fn refused(status: u16, answer: Option<&Answer>) -> String {
+    let clean = |text: &str| -> String {
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MAX_ERROR_CHARS)
+            .collect()
+    };
+    let said = answer.and_then(|answer| {
+        let text = answer.error.as_deref()?;
+        Some(format!(
+            " ({}): {}",
+            clean(answer.error_type.as_deref().unwrap_or("no error type")),
+            clean(text)
+        ))
+    });
+    let hint = match status {
+        401 | 403 => ": check authentication and headers",
+        404 => ": is the address that of a Prometheus API, without /api/v1?",
+        405 => ": it takes no POST",
+        _ => "",
+    };
+    format!(
+        "Prometheus answered {status}{}",
+        said.unwrap_or_else(|| hint.to_owned())
+    )
+}
+
+fn series(result: &Value) -> Result<&Vec<Value>, String> {
+    let series = result
+        .as_array()
+        .ok_or("the answer of Prometheus has no list of series")?;
+    if series.len() > MAX_SERIES {
+        return Err(format!(
+            "the query returned {} series, at most {MAX_SERIES} are read: aggregate it",
+            series.len()
+        ));
+    }
+    Ok(series)
+}
+
+/// The number of a sample `[time, "number"]`.
+fn sample(value: &Value) -> Result<f64, String> {
+    let text = match value.as_array().map(Vec::as_slice) {
+        Some([_, Value::String(text)]) => text,
+        _ => return Err(NOT_A_NUMBER.to_owned()),
+    };
+    text.parse().map_err(|_| NOT_A_NUMBER.to_owned())
+}
+
+fn list(numbers: Vec<f64>) -> Result<Found, String> {
+    if numbers.len() > MAX_NUMBERS {
+        let count = numbers.len();
+        return Err(format!(
+            "the query returned {count} values, at most {MAX_NUMBERS} are read: take a larger step"
+        ));
+    }
+    let texts: Vec<String> = numbers.iter().copied().map(shown).collect();
+    Ok(Found {
+        text: format!("[{}]", texts.join(",")),
+        reading: Reading::Numbers(numbers),
+    })
+}
+
+/// A number as Go prints it without exponent, which is how Argo Rollouts shows values.
+fn shown(number: f64) -> String {
+    if number == f64::INFINITY {
+        "+Inf".to_owned()
+    } else if number == f64::NEG_INFINITY {
+        "-Inf".to_owned()
+    } else {
+        number.to_string()
+    }
+}
+
+fn non_empty(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+fn query(metric: &PrometheusMetric) -> Result<&str, ProviderError> {
+    let query = metric.query.as_deref().filter(|query| !query.trim().is_empty());
+    query.ok_or_else(|| invalid("query", "is empty: give a PromQL query"))
+}
+
+fn check_address(address: &str) -> Result<&str, ProviderError> {
+    let wrong = |problem: &str| Err(invalid("address", problem));
+    let rest = match address.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
+        _ => return wrong("must be a URL with http:// or https://, for example http://prometheus.monitoring:9090"),
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return wrong("must not contain a user name or password: use authentication.basicAuth");
+    }
+    if rest.contains(['?', '#', '\\']) || rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return wrong("must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`");
+    }
+    if host.is_empty() || host.starts_with(':') {
+        return wrong("has no host, for example http://prometheus.monitoring:9090");
+    }
+    Ok(address)
+}
+
+fn timeout(metric: &PrometheusMetric) -> Result<Duration, ProviderError> {
+    match metric.timeout.unwrap_or(DEFAULT_TIMEOUT_SECS) {
+        secs @ 1..=MAX_TIMEOUT_SECS => Ok(Duration::from_secs(secs.unsigned_abs())),
+        secs => Err(invalid(
+            "timeout",
+            &format!("is {secs}, it must be between 1 and {MAX_TIMEOUT_SECS} seconds"),
+        )),
+    }
+}
+
+fn headers(metric: &PrometheusMetric) -> Result<Vec<(String, String)>, ProviderError> {
+    let mut headers = vec![(
+        "Content-Type".to_owned(),
+        "application/x-www-form-urlencoded".to_owned(),
+    )];
+    for (at, header) in metric.headers.iter().flatten().enumerate() {
+        let (key, value) = (&header.key, &header.value);
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if !is_open(key) && (key.is_empty() || !key.chars().all(token)) {
+            return Err(invalid(&format!("headers[{at}].key"), "is not the name of a header"));
+        }
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(invalid(
+                &format!("headers[{at}].value"),
+                "must not contain line breaks or control characters",
+            ));
+        }
+        if ["host", "content-type", "content-length", "transfer-encoding"].contains(&key.to_ascii_lowercase().as_str())
+        {
+            return Err(invalid(
+                &format!("headers[{at}].key"),
+                &format!("`{key}` is set by the controller"),
+            ));
+        }
+        headers.push((key.clone(), value.clone()));
+    }
+    let Some(authentication) = &metric.authentication else {
+        return Ok(headers);
+    };
+    for (name, given) in [
+        ("sigv4", authentication.sigv4.is_some()),
+        ("oauth2", authentication.oauth2.is_some()),
+    ] {
+        if given {
+            return Err(ProviderError::Unsupported(format!(
+                "provider.prometheus.authentication.{name}"
+            )));
+        }
+    }
+    if let Some(basic) = &authentication.basic_auth {
+        if headers.iter().any(|(key, _)| key.eq_ignore_ascii_case("authorization")) {
+            return Err(invalid(
+                "authentication.basicAuth",
+                "and a header Authorization exclude each other",
+            ));
+        }
+        headers.push(("Authorization".to_owned(), basic_authorization(basic)?));
+    }
+    Ok(headers)
+}
+
+fn basic_authorization(basic: &BasicAuth) -> Result<String, ProviderError> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    let (user, password) = (
+        non_empty(basic.username.as_ref()),
+        basic.password.as_deref().unwrap_or_default(),
+    );
+    let user = user.ok_or_else(|| invalid("authentication.basicAuth.username", "is empty"))?;
+    if user.contains(':') {
+        return Err(invalid("authentication.basicAuth.username", "must not contain a colon"));
+    }
+    Ok(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+}
+
+fn range_form(now: Timestamp, range: &PrometheusRangeQuery) -> Result<[(&'static str, String); 3], ProviderError> {
+    let at = |field: &str, source: &Option<String>| {
+        let source = non_empty(source.as_ref())
+            .ok_or_else(|| invalid(&format!("rangeQuery.{field}"), "is empty: give for example now()"))?;
+        time::evaluate(now, source).map_err(|problem| invalid(&format!("rangeQuery.{field}"), &problem))
+    };
+    let (start, end) = (at("start", &range.start)?, at("end", &range.end)?);
+    if start > end {
+        return Err(invalid("rangeQuery", "start is later than end"));
+    }
+    let step = non_empty(range.step.as_ref())
+        .ok_or_else(|| invalid("rangeQuery.step", "is empty: give a duration such as 1m"))?;
+    let step = duration::parse(step).map_err(|problem| invalid("rangeQuery.step", &problem.to_string()))?;
+    if step.as_millis() < 1 {
+        return Err(invalid("rangeQuery.step", "must be at least 1ms"));
+    }
+    Ok([
+        ("start", seconds(start.as_millisecond())),
+        ("end", seconds(end.as_millisecond())),
+        ("step", seconds(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))),
+    ])
+}
+
+/// Milliseconds as seconds with three decimals.
+fn seconds(millis: i64) -> String {
+    let sign = if millis < 0 { "-" } else { "" };
+    let millis = millis.unsigned_abs();
+    format!("{sign}{}.{:03}", millis / 1000, millis % 1000)
+}
+
+fn invalid(field: &str, problem: &str) -> ProviderError {
+    ProviderError::Invalid {
+        path: format!("provider.prometheus.{field}"),
+        problem: problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

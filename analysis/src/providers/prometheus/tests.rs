@@ -1,0 +1,596 @@
+use proptest::prelude::*;
+use serde_json::json;
+use sluice_crds::Metric;
+
+use super::*;
+use crate::args::{SecretRef, Secrets};
+use crate::providers::{self, measure};
+use crate::{TransportError, text};
+
+fn metric(prometheus: Value) -> Metric {
+    let metric = json!({"name": "m", "successCondition": "result[0] >= 0.95", "provider": {"prometheus": prometheus}});
+    serde_json::from_value(metric).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-01-02T12:00:00.25Z".parse().unwrap()
+}
+
+fn environment() -> Environment {
+    Environment {
+        variables: [(ADDRESS_VARIABLE.to_owned(), "http://from-env:9090".to_owned())].into(),
+    }
+}
+
+fn made(prometheus: Value) -> Result<HttpRequest, String> {
+    providers::request(now(), &metric(prometheus), &environment()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_instant_query_is_a_form_without_a_time() {
+    let request = made(json!({"address": "http://p:9090/", "query": "sum(rate(x{a=\"b&c\"}[5m])) > 1"})).unwrap();
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.url, "http://p:9090/api/v1/query");
+    assert_eq!(
+        request.body.as_deref(),
+        Some("query=sum%28rate%28x%7Ba%3D%22b%26c%22%7D%5B5m%5D%29%29+%3E+1")
+    );
+    assert_eq!(
+        request.headers,
+        [(
+            "Content-Type".to_owned(),
+            "application/x-www-form-urlencoded".to_owned()
+        )]
+    );
+    assert_eq!(
+        (request.timeout, request.insecure, request.body_limit),
+        (Duration::from_secs(30), false, 1 << 20)
+    );
+}
+
+#[test]
+fn a_range_query_has_start_end_and_step_in_seconds() {
+    let range = json!({"start": "now() - duration(\"5m\")", "end": "now()", "step": "1m"});
+    let request = made(json!({"address": "http://p/prefix", "query": "up", "rangeQuery": range})).unwrap();
+    assert_eq!(request.url, "http://p/prefix/api/v1/query_range");
+    assert_eq!(
+        request.body.as_deref(),
+        Some("query=up&start=1767354900.250&end=1767355200.250&step=60.000")
+    );
+}
+
+#[test]
+fn address_timeout_tls_headers_and_authentication_come_from_the_metric() {
+    let request = made(json!({
+        "query": "up", "timeout": 40, "insecure": true,
+        "headers": [{"key": "X-Scope-OrgID", "value": "tenant_a"}],
+        "authentication": {"basicAuth": {"username": "Aladdin", "password": "open sesame"}},
+    }))
+    .unwrap();
+    assert_eq!(request.url, "http://from-env:9090/api/v1/query");
+    assert_eq!((request.timeout, request.insecure), (Duration::from_secs(40), true));
+    // The example of RFC 7617.
+    let expected = [
+        ("X-Scope-OrgID", "tenant_a"),
+        ("Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+    ];
+    let headers: Vec<_> = request.headers[1..]
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(headers, expected);
+
+    let bearer = made(json!({"query": "up", "headers": [{"key": "Authorization", "value": "Bearer abc"}]})).unwrap();
+    assert_eq!(bearer.headers[1], ("Authorization".to_owned(), "Bearer abc".to_owned()));
+    assert!(!format!("{bearer:?}").contains("abc"));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_field_path() {
+    let range = |start: &str, end: &str, step: &str| json!({"query": "up", "rangeQuery": {"start": start, "end": end, "step": step}});
+    let header = |key: &str, value: &str| json!({"query": "up", "headers": [{"key": key, "value": value}]});
+    let address = |address: &str| json!({"query": "up", "address": address});
+    let basic = |basic: Value| json!({"query": "up", "authentication": {"basicAuth": basic}});
+    for (prometheus, expected) in [
+        (json!({}), "query: is empty: give a PromQL query"),
+        (json!({"query": " \n"}), "query: is empty: give a PromQL query"),
+        (
+            address("p:9090"),
+            "address: must be a URL with http:// or https://, for example http://prometheus.monitoring:9090",
+        ),
+        (
+            address("ftp://p"),
+            "address: must be a URL with http:// or https://, for example http://prometheus.monitoring:9090",
+        ),
+        (
+            address("http://"),
+            "address: has no host, for example http://prometheus.monitoring:9090",
+        ),
+        (
+            address("http://:9090"),
+            "address: has no host, for example http://prometheus.monitoring:9090",
+        ),
+        (
+            address("http://u:p@host"),
+            "address: must not contain a user name or password: use authentication.basicAuth",
+        ),
+        (
+            address("http://p/?x=1"),
+            "address: must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`",
+        ),
+        (
+            address("http://p\nx"),
+            "address: must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`",
+        ),
+        (
+            json!({"query": "up", "timeout": 0}),
+            "timeout: is 0, it must be between 1 and 300 seconds",
+        ),
+        (
+            json!({"query": "up", "timeout": -1}),
+            "timeout: is -1, it must be between 1 and 300 seconds",
+        ),
+        (
+            json!({"query": "up", "timeout": 301}),
+            "timeout: is 301, it must be between 1 and 300 seconds",
+        ),
+        (header("", "x"), "headers[0].key: is not the name of a header"),
+        (header("A b", "x"), "headers[0].key: is not the name of a header"),
+        (
+            header("A", "x\r\nB: y"),
+            "headers[0].value: must not contain line breaks or control characters",
+        ),
+        (header("Host", "x"), "headers[0].key: `Host` is set by the controller"),
+        (
+            basic(json!({"password": "x"})),
+            "authentication.basicAuth.username: is empty",
+        ),
+        (
+            basic(json!({"username": "a:b"})),
+            "authentication.basicAuth.username: must not contain a colon",
+        ),
+        (
+            range("", "now()", "1m"),
+            "rangeQuery.start: is empty: give for example now()",
+        ),
+        (
+            range("now()", "", "1m"),
+            "rangeQuery.end: is empty: give for example now()",
+        ),
+        (
+            range("now()", "now() - duration(\"1m\")", "1m"),
+            "rangeQuery: start is later than end",
+        ),
+        (
+            range("now()", "now()", ""),
+            "rangeQuery.step: is empty: give a duration such as 1m",
+        ),
+        (range("now()", "now()", "0s"), "rangeQuery.step: must be at least 1ms"),
+        (
+            range("now()", "now()", "??"),
+            "rangeQuery.step: `??` is not a duration such as `30s`, `5m` or `1h30m`",
+        ),
+    ] {
+        let expected = format!("provider.prometheus.{expected}");
+        assert_eq!(made(prometheus.clone()), Err(expected.clone()), "{prometheus}");
+        let problems: Vec<_> = providers::problems(&metric(prometheus))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(problems, [expected]);
+    }
+    let both = json!({
+        "query": "up", "headers": [{"key": "authorization", "value": "x"}],
+        "authentication": {"basicAuth": {"username": "a"}},
+    });
+    let expected = "provider.prometheus.authentication.basicAuth: and a header Authorization exclude each other";
+    assert_eq!(made(both), Err(expected.to_owned()));
+}
+
+#[test]
+fn without_any_address_the_variable_is_named() {
+    let metric = metric(json!({"query": "up"}));
+    let expected = "provider.prometheus.address: no address: give one, or set ARGO_ROLLOUTS_PROMETHEUS_ADDRESS for the \
+                    controller";
+    let error = providers::request(now(), &metric, &Environment::default()).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(providers::problems(&metric), []);
+}
+
+#[test]
+fn what_is_not_served_is_named() {
+    for (provider, expected) in [
+        (
+            json!({"prometheus": {"query": "up", "authentication": {"sigv4": {"region": "x"}}}}),
+            "provider.prometheus.authentication.sigv4 is not supported yet",
+        ),
+        (
+            json!({"prometheus": {"query": "up", "authentication": {"oauth2": {"clientId": "x"}}}}),
+            "provider.prometheus.authentication.oauth2 is not supported yet",
+        ),
+        (json!({"web": {"url": "http://x"}}), "provider.web is not supported yet"),
+        (json!({"job": {"spec": {}}}), "provider.job is not supported yet"),
+        (json!({"plugin": {"a/b": {}}}), "provider.plugin is not supported yet"),
+        (
+            json!({}),
+            "provider: no provider specified: give one, for example prometheus",
+        ),
+        (
+            json!({"prometheus": {"query": "up"}, "web": {"url": "http://x"}}),
+            "provider: multiple providers specified (prometheus, web): give exactly one",
+        ),
+    ] {
+        let metric: Metric = serde_json::from_value(json!({"name": "m", "provider": provider})).unwrap();
+        let error = providers::request(now(), &metric, &environment()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{provider}");
+        if !expected.contains("authentication") {
+            let measured = measure(&metric, answer(200, &vector(&["1"])), &Secrets::default());
+            assert_eq!(measured.message.as_deref(), Some(expected), "{provider}");
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is what measure() takes")]
+fn answer(status: u16, body: &str) -> Result<HttpResponse, TransportError> {
+    Ok(HttpResponse {
+        status,
+        body: body.as_bytes().to_vec(),
+    })
+}
+
+fn success(result_type: &str, result: &str) -> String {
+    format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
+}
+
+fn vector(values: &[&str]) -> String {
+    let series = |value: &&str| format!(r#"{{"metric":{{"pod":"a"}},"value":[1435781451.781,"{value}"]}}"#);
+    success(
+        "vector",
+        &format!("[{}]", values.iter().map(series).collect::<Vec<_>>().join(",")),
+    )
+}
+
+fn outcome(condition: &str, answer: Result<HttpResponse, TransportError>) -> String {
+    let metric = Metric {
+        success_condition: Some(condition.to_owned()),
+        ..metric(json!({"query": "up"}))
+    };
+    let measured = measure(&metric, answer, &Secrets::default());
+    let value = measured.value.map(|value| format!(" {value}")).unwrap_or_default();
+    let message = measured
+        .message
+        .map(|message| format!(": {message}"))
+        .unwrap_or_default();
+    format!("{}{value}{message}", measured.phase)
+}
+
+#[test]
+fn answers_are_read_by_the_documented_format() {
+    let matrix = success(
+        "matrix",
+        r#"[{"metric":{"__name__":"up","job":"prometheus"},"values":[[1435781430.781,"11"],[1435781445.781,"12"]]},
+            {"metric":{"__name__":"up","job":"node"},"values":[[1435781430.781,"13.5"],[1435781445.781,"14"]]}]"#,
+    );
+    let warned = r#"{"status":"success","warnings":["a warning"],"infos":["i"],"data":{"resultType":"scalar","result":[1,"1"]}}"#;
+    let no_data = "(a condition that is to accept this tests for it:";
+    for (condition, body, expected) in [
+        ("result[0] >= 0.95", vector(&["0.97"]), "Successful [0.97]".to_owned()),
+        ("result[0] >= 0.95", vector(&["0.94"]), "Failed [0.94]".to_owned()),
+        (
+            "result[0] >= 0.95",
+            vector(&["1e-7", "2e20"]),
+            "Failed [0.0000001,200000000000000000000]".to_owned(),
+        ),
+        (
+            "all(result, # < 1)",
+            vector(&["0.1", "0.2"]),
+            "Successful [0.1,0.2]".to_owned(),
+        ),
+        (
+            "result >= 0.9",
+            success("scalar", r#"[1435781451.781,"0.97"]"#),
+            "Successful 0.97".to_owned(),
+        ),
+        ("result == 1", warned.to_owned(), "Successful 1".to_owned()),
+        (
+            "all(result, # > 10)",
+            matrix.clone(),
+            "Successful [11,12,13.5,14]".to_owned(),
+        ),
+        ("len(result) == 4", matrix, "Successful [11,12,13.5,14]".to_owned()),
+        (
+            "result[0] > 1",
+            vector(&[]),
+            format!("Error []: no data: the query returned an empty result {no_data} `len(result) == 0`)"),
+        ),
+        ("len(result) == 0", vector(&[]), "Successful []".to_owned()),
+        (
+            "result[0] > 1",
+            success("matrix", "[]"),
+            format!("Error []: no data: the query returned an empty result {no_data} `len(result) == 0`)"),
+        ),
+        (
+            "result[0] > 1",
+            vector(&["NaN"]),
+            format!("Error [NaN]: no data: the query returned NaN {no_data} `isNaN(...)`)"),
+        ),
+        ("isNaN(result[0])", vector(&["NaN"]), "Successful [NaN]".to_owned()),
+        (
+            "isInf(result[0]) && isInf(result[1])",
+            vector(&["+Inf", "-Inf"]),
+            "Successful [+Inf,-Inf]".to_owned(),
+        ),
+        (
+            "result >= 0.95",
+            vector(&["1"]),
+            "Error [1]: successCondition: Invalid operands for operator >= (`result` is a list of 1)".to_owned(),
+        ),
+        (
+            "reslt > 1",
+            vector(&["1"]),
+            "Error [1]: successCondition: unknown name `reslt`: the answer of the query is called `result`".to_owned(),
+        ),
+        (
+            "true",
+            success("string", r#"[1435781451.781,"text"]"#),
+            "Error: the query returned a text: it must return numbers".to_owned(),
+        ),
+        (
+            "true",
+            success("cube", "[]"),
+            "Error: Prometheus metric type not supported".to_owned(),
+        ),
+    ] {
+        assert_eq!(outcome(condition, answer(200, &body)), expected, "{body}");
+    }
+}
+
+#[test]
+fn answers_that_are_none_are_errors_that_say_so() {
+    let not_prometheus = "Error: the answer is not that of a Prometheus query: is the address right?";
+    let not_a_number =
+        "Error: the answer of Prometheus has a sample that is not a number (native histograms are not supported)";
+    let bad_query = r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:4: parse error:\nunexpected <EOF>"}"#;
+    for (status, body, expected) in [
+        (200, String::new(), not_prometheus),
+        (200, "<html>".to_owned(), not_prometheus),
+        (200, "[]".to_owned(), not_prometheus),
+        (200, "{\"status\":1}".to_owned(), not_prometheus),
+        (200, format!("{}{}", "[".repeat(5000), "]".repeat(5000)), not_prometheus),
+        (
+            200,
+            r#"{"status":"success"}"#.to_owned(),
+            "Error: the answer of Prometheus has no data",
+        ),
+        (
+            200,
+            success("vector", "{}"),
+            "Error: the answer of Prometheus has no list of series",
+        ),
+        (200, success("vector", "[1]"), not_a_number),
+        (200, success("vector", r#"[{"value":[1]}]"#), not_a_number),
+        (200, success("vector", r#"[{"value":[1,2]}]"#), not_a_number),
+        (200, success("vector", r#"[{"value":[1,"x"]}]"#), not_a_number),
+        (
+            200,
+            success("vector", r#"[{"histogram":[1,{"count":"5"}]}]"#),
+            not_a_number,
+        ),
+        (200, success("matrix", r#"[{"values":{}}]"#), not_a_number),
+        (200, success("scalar", "null"), not_a_number),
+        (
+            200,
+            bad_query.to_owned(),
+            "Error: Prometheus answered 200 (bad_data): invalid parameter \"query\": 1:4: parse error: unexpected <EOF>",
+        ),
+        (
+            400,
+            bad_query.to_owned(),
+            "Error: Prometheus answered 400 (bad_data): invalid parameter \"query\": 1:4: parse error: unexpected <EOF>",
+        ),
+        (400, "nonsense".to_owned(), "Error: Prometheus answered 400"),
+        (
+            401,
+            "Unauthorized".to_owned(),
+            "Error: Prometheus answered 401: check authentication and headers",
+        ),
+        (
+            403,
+            "x".to_owned(),
+            "Error: Prometheus answered 403: check authentication and headers",
+        ),
+        (
+            404,
+            "404 page not found".to_owned(),
+            "Error: Prometheus answered 404: is the address that of a Prometheus API, without /api/v1?",
+        ),
+        (405, String::new(), "Error: Prometheus answered 405: it takes no POST"),
+        (302, vector(&["1"]), "Error: Prometheus answered 302"),
+        (
+            503,
+            r#"{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}"#.to_owned(),
+            "Error: Prometheus answered 503 (timeout): query timed out in expression evaluation",
+        ),
+        (0, String::new(), "Error: Prometheus answered 0"),
+    ] {
+        assert_eq!(outcome("true", answer(status, &body)), expected, "{status} {body}");
+    }
+    for (error, expected) in [
+        (TransportError::Timeout, "Error: no answer within the time-out"),
+        (TransportError::Connect, "Error: the connection failed"),
+        (
+            TransportError::BodyTooLarge,
+            "Error: the response body is larger than the limit",
+        ),
+    ] {
+        assert_eq!(outcome("true", Err(error)), expected);
+    }
+}
+
+#[test]
+fn too_many_series_or_values_are_an_error_and_the_most_that_is_allowed_is_not() {
+    let series = |count| vector(&vec!["1"; count]);
+    let values = |count| {
+        let values = vec!["[1,\"1\"]"; count].join(",");
+        success("matrix", &format!(r#"[{{"values":[{values}]}}]"#))
+    };
+    let condition = "all(result, # == 1)";
+    assert!(outcome(condition, answer(200, &series(MAX_SERIES))).starts_with("Successful [1,1,"));
+    assert_eq!(
+        outcome(condition, answer(200, &series(MAX_SERIES + 1))),
+        "Error: the query returned 1001 series, at most 1000 are read: aggregate it"
+    );
+    assert!(outcome(condition, answer(200, &values(MAX_NUMBERS))).starts_with("Successful [1,1,"));
+    assert_eq!(
+        outcome(condition, answer(200, &values(MAX_NUMBERS + 1))),
+        "Error: the query returned 10001 values, at most 10000 are read: take a larger step"
+    );
+}
+
+#[test]
+fn no_secret_is_in_what_was_measured() {
+    let mut secrets = Secrets::default();
+    secrets.insert(
+        SecretRef {
+            name: "s".to_owned(),
+            key: "k".to_owned(),
+        },
+        "hunter2\"".to_owned(),
+    );
+    let metric = Metric {
+        success_condition: Some("result[0] == 'hunter2\"' || result[0] >= 'x'".to_owned()),
+        ..metric(json!({"query": "up{token='hunter2\"'}"}))
+    };
+    let echo =
+        r#"{"status":"error","errorType":"bad_data","error":"cannot parse up{token='hunter2\"'} at \"hunter2\\\"\""}"#;
+    let measured = measure(&metric, answer(400, echo), &secrets);
+    let expected = "Prometheus answered 400 (bad_data): cannot parse up{token='*****'} at \"*****\"";
+    assert_eq!(measured.message.as_deref(), Some(expected));
+    let long = format!(r#"{{"status":"error","error":"{}hunter2\""}}"#, "x".repeat(574));
+    let measured = measure(&metric, answer(400, &long), &secrets);
+    assert!(
+        !measured.message.unwrap().contains("hunt"),
+        "a secret that is cut off is still one"
+    );
+    assert_eq!(
+        providers::metadata(&metric, &secrets)["ResolvedPrometheusQuery"],
+        "up{token='*****'}"
+    );
+}
+
+#[test]
+fn a_measurement_is_prepared_with_arguments_and_secrets_or_is_an_error() {
+    let raw = json!({
+        "query": "up{app='{{args.app}}'}", "address": "http://p",
+        "headers": [{"key": "Authorization", "value": "Bearer {{args.token}}"}],
+    });
+    let args = serde_json::from_value::<Vec<sluice_crds::Argument>>(json!([
+        {"name": "app", "value": "shop"},
+        {"name": "token", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+    ]))
+    .unwrap();
+    let mut secrets = Secrets::default();
+    let prepare = |secrets: &Secrets| {
+        providers::prepare(
+            now(),
+            &metric(raw.clone()),
+            &args,
+            secrets.clone(),
+            &Environment::default(),
+        )
+    };
+    let error = prepare(&secrets).unwrap_err();
+    assert_eq!(
+        error.message.as_deref(),
+        Some("args.token: Secret `s` with key `k` could not be read")
+    );
+
+    secrets.insert(
+        SecretRef {
+            name: "s".to_owned(),
+            key: "k".to_owned(),
+        },
+        "hunter2".to_owned(),
+    );
+    let prepared = prepare(&secrets).unwrap();
+    assert_eq!(prepared.request.headers[1].1, "Bearer hunter2");
+    assert_eq!(prepared.request.body.as_deref(), Some("query=up%7Bapp%3D%27shop%27%7D"));
+    assert_eq!(prepared.metadata()["ResolvedPrometheusQuery"], "up{app='shop'}");
+    assert_eq!(
+        prepared.judge(answer(200, &vector(&["0.97"]))).phase,
+        sluice_crds::AnalysisPhase::Successful
+    );
+    assert!(!format!("{prepared:?}").contains("hunter2"));
+
+    secrets.insert(
+        SecretRef {
+            name: "s".to_owned(),
+            key: "k".to_owned(),
+        },
+        "hunter2\nX: y".to_owned(),
+    );
+    let error = prepare(&secrets).unwrap_err();
+    let expected = "provider.prometheus.headers[0].value: must not contain line breaks or control characters";
+    assert_eq!(error.message.as_deref(), Some(expected));
+}
+
+fn json_like() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"status\"",
+        "\"success\"",
+        "\"error\"",
+        "\"data\"",
+        "\"resultType\"",
+        "\"vector\"",
+        "\"matrix\"",
+        "\"scalar\"",
+        "\"result\"",
+        "\"value\"",
+        "\"values\"",
+        "1",
+        "\"1\"",
+        "\"NaN\"",
+        "null",
+        "1e999",
+        "\\",
+    ]);
+    prop::collection::vec(word, 0..20).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn every_answer_becomes_a_phase(
+        status in any::<u16>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        soup in json_like(),
+        result in json_like(),
+        kind in prop::sample::select(vec!["vector", "matrix", "scalar", "string", "x"]),
+    ) {
+        let metric = metric(json!({"query": "up"}));
+        for body in [bytes, soup.into_bytes(), success(kind, &result).into_bytes()] {
+            let measured = measure(&metric, Ok(HttpResponse { status, body }), &Secrets::default());
+            prop_assert!(measured.phase.completed());
+            let texts = measured.value.into_iter().chain(measured.message);
+            prop_assert!(texts.into_iter().all(|text| text.len() <= text::MAX_BYTES));
+        }
+    }
+
+    #[test]
+    fn numbers_survive_the_way_from_answer_to_value(number in any::<f64>()) {
+        let found = read(&answer(200, &vector(&[&format!("{number:e}")])).unwrap()).unwrap();
+        let expected = if number.is_nan() { "[NaN]".to_owned() } else { found.text.clone() };
+        prop_assert_eq!(&found.text, &expected);
+        let Reading::Numbers(numbers) = found.reading else { panic!("a vector is a list") };
+        prop_assert!(numbers[0].to_bits() == number.to_bits() || (numbers[0].is_nan() && number.is_nan()));
+        let shown: f64 = found.text.trim_matches(['[', ']']).parse().unwrap();
+        prop_assert!(shown.to_bits() == number.to_bits() || (shown.is_nan() && number.is_nan()));
+    }
+}
