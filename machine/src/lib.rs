@@ -12,6 +12,8 @@
 //!
 //! Absent here: clocks, randomness, clients, sockets, async, and maps without an order.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod guards;
 pub mod hash;
 pub mod json;

@@ -11,6 +11,8 @@
 //!
 //! Absent here: clients, sockets, clocks, and any decision about *when* traffic may move. That is `sluice-machine`.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod eff;
 mod managed_fields;
 mod object;

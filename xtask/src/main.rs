@@ -1,6 +1,12 @@
 //! `cargo xtask`: the developer commands of Sluice. Each subcommand has a file of its own.
 
 mod box_build;
+mod cargo;
+mod ci;
+mod crds;
+mod deny;
+mod test;
+mod tidy;
 mod up;
 
 use std::process::ExitCode;
@@ -22,12 +28,27 @@ enum Command {
     Box(box_build::Command),
     /// Start a cluster in a box to play with, and stop it with Ctrl-C
     Up(up::Options),
+    /// Everything that a change must pass: format, tidy, lints, all tests
+    Ci,
+    /// All tests, the end-to-end ones included; the last line is the sum of the results
+    Test(test::Options),
+    /// Rules that no compiler checks: sizes of files, arrows between crates, purity
+    Tidy,
+    /// Licences, bans and sources of the dependencies (installs cargo-deny where it is missing)
+    Deny,
+    /// Write the CRD manifests anew
+    Crds,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Box(command) => box_build::run(&command),
         Command::Up(options) => up::run(&options),
+        Command::Ci => ci::run(),
+        Command::Test(options) => test::run(&options),
+        Command::Tidy => tidy::check().map(|()| ExitCode::SUCCESS),
+        Command::Deny => deny::run(),
+        Command::Crds => crds::run(),
     };
     match result {
         Ok(code) => code,

@@ -120,14 +120,14 @@ pub fn cache_folder() -> Result<PathBuf> {
 
 /// All programs, if each of them is built at its present version.
 fn present(cache: &Path) -> Result<Option<Programs>> {
-    let place = |item: &Item| Ok::<PathBuf, anyhow::Error>(folder(cache, item)?.join(item.result));
-    let plane = place(&PLANE)?;
+    let stands = |item: &Item| Ok::<PathBuf, anyhow::Error>(folder(cache, item)?.join(item.result));
+    let plane = stands(&PLANE)?;
     let programs = Programs {
         kubectl: plane.with_file_name("kubectl"),
         plane,
-        prometheus: place(&PROMETHEUS)?,
-        traefik: place(&TRAEFIK)?,
-        gateway_crds: place(&GATEWAY_API)?,
+        prometheus: stands(&PROMETHEUS)?,
+        traefik: stands(&TRAEFIK)?,
+        gateway_crds: stands(&GATEWAY_API)?,
     };
     let all = [
         &programs.plane,
