@@ -50,6 +50,16 @@ impl<A> Clock<A> {
         Some(action)
     }
 
+    /// How many actions are scheduled.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// All actions that are scheduled, in order.
+    pub(crate) fn scheduled(&self) -> impl Iterator<Item = &A> {
+        self.queue.values()
+    }
+
     /// Moves to `at`, where nothing is due before.
     pub(crate) fn advance_to(&mut self, at: Timestamp) {
         assert!(self.next_at().is_none_or(|next| next >= at), "an action that is due must not be skipped");

@@ -1,7 +1,36 @@
-//! Being written.
+//! The virtual cluster: the pure machines of Sluice run in it as they run in a real one, in virtual time and from a seed.
+//! An API server, pods, proxies, traffic and metrics are modelled; the controller's shell is played with all that can go
+//! wrong; safety is checked after each write. The same seed gives the same trace, byte for byte.
+//!
+//! ```text
+//! Config (seed, models, faults) ──> Cluster ──run──> Observer (transitions), Totals (requests), Violations, trace
+//!            scenario: manifests + commands at times ──┘
+//! ```
+//!
+//! Absent here: real clocks, threads, sockets, chance that does not come from the seed, and maps without an order.
+
 mod clock;
+mod cluster;
+mod commands;
+mod faults;
+mod kernel;
+mod models;
+mod observer;
 mod random;
+mod safety;
+mod shell;
 mod store;
-pub use random::{Millis, Random};
+
 pub use clock::START;
-pub use store::*;
+pub use cluster::{Cluster, Config};
+pub use commands::Command;
+pub use faults::{Faults, Rates, WriteFault};
+pub use models::{
+    Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Served, Totals,
+    Version,
+};
+pub use observer::{Observer, Stand, Transition};
+pub use random::{Millis, Random};
+pub use safety::Violation;
+pub use shell::ShellConfig;
+pub use store::{ApiError, Change, Happened, Key, Kind, Part, Preconditions, Store, Writer, key_of};

@@ -117,29 +117,23 @@ pub enum ApiError {
 /// The objects and their history.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    objects: BTreeMap<Key, Stored>,
+    objects: BTreeMap<Key, Arc<Value>>,
     revision: u64,
     uids: u64,
     log: Vec<Change>,
     dependents: BTreeMap<String, BTreeSet<Key>>,
 }
 
-#[derive(Clone, Debug)]
-struct Stored {
-    object: Arc<Value>,
-    revision: u64,
-}
-
 impl Store {
     /// The object, where it exists.
     pub fn get(&self, key: &Key) -> Option<&Arc<Value>> {
-        self.objects.get(key).map(|stored| &stored.object)
+        self.objects.get(key)
     }
 
     /// All objects of a kind, ordered by namespace and name.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         let first = Key::new(kind, "", "");
-        self.objects.range(first..).take_while(move |(key, _)| key.kind == kind).map(|(key, stored)| (key, &stored.object))
+        self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
     }
 
     /// The revision of the last write.
@@ -204,20 +198,19 @@ impl Store {
         part: Part,
         patch: &Value,
     ) -> Result<Arc<Value>, ApiError> {
-        let stored = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
+        let old = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
         let shape = key.kind.shape();
         if part == Part::Status && !shape.has_status() {
             return Err(ApiError::NotFound(format!("{key}: subresource status")));
         }
         let metadata = patch.get("metadata");
         let text = |field: &str| metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
-        check_preconditions(key, &stored.object, text("uid"), text("resourceVersion"))?;
+        check_preconditions(key, old, text("uid"), text("resourceVersion"))?;
         let effective = effective_patch(patch, part, shape);
-        if !patch::would_change(&stored.object, &effective) {
-            return Ok(stored.object.clone());
+        if !patch::would_change(old, &effective) {
+            return Ok(old.clone());
         }
         let counts = |field: &str| field != "metadata" && !(field == "status" && shape.has_status());
-        let old = &stored.object;
         let new_generation = shape.has_generation()
             && part == Part::Main
             && fields(&effective)
@@ -238,9 +231,9 @@ impl Store {
 
     /// Deletes an object, in the background as far as its dependents go. With finalizers it is only marked.
     pub fn delete(&mut self, at: Timestamp, by: Writer, key: &Key, only: &Preconditions) -> Result<(), ApiError> {
-        let stored = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
-        check_preconditions(key, &stored.object, only.uid.as_deref(), only.resource_version.as_deref())?;
-        let mut object = (*stored.object).clone();
+        let old = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
+        check_preconditions(key, old, only.uid.as_deref(), only.resource_version.as_deref())?;
+        let mut object = (**old).clone();
         if has_finalizers(&object) {
             if !is_deleting(&object) {
                 object["metadata"]["deletionTimestamp"] = json!(whole_seconds(at).to_string());
@@ -259,10 +252,9 @@ impl Store {
         let before = match happened {
             Happened::Deleted => self.objects.remove(&key),
             Happened::Added | Happened::Modified => {
-                self.objects.insert(key.clone(), Stored { object: object.clone(), revision: self.revision })
+                self.objects.insert(key.clone(), object.clone())
             }
         };
-        let before = before.map(|stored| stored.object);
         self.index_owners(&key, before.as_deref(), (happened != Happened::Deleted).then_some(&*object));
         self.log.push(Change { revision: self.revision, at, key, happened, object: object.clone(), before, by });
         object
@@ -283,9 +275,9 @@ impl Store {
         }
     }
 
-    /// The resourceVersion of an object as a number.
-    pub(crate) fn revision_of(&self, key: &Key) -> Option<u64> {
-        self.objects.get(key).map(|stored| stored.revision)
+    /// Whether an object with this uid exists.
+    pub(crate) fn has_uid(&self, uid: &str) -> bool {
+        self.objects.values().any(|object| uid_of(object) == uid)
     }
 }
 

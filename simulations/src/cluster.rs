@@ -1,0 +1,353 @@
+//! The virtual cluster: all actors on one clock.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sluice_machine::Event;
+
+use crate::clock::START;
+use crate::commands::{self, Command};
+use crate::faults::Faults;
+use crate::kernel::{Actor, Kernel};
+use crate::models::{ModelConfig, Models, Totals};
+use crate::observer::Observer;
+use crate::random::Millis;
+use crate::safety::{Safety, Violation};
+use crate::shell::{Process, ShellConfig, Step};
+use crate::store::{ApiError, Change, Happened, Key, Kind, Preconditions, Store, Writer, owner_uids, uid_of};
+
+/// From the deletion of an owner to the deletion of what it owned.
+const COLLECT_LAG: Millis = 50..=500;
+
+/// What a simulation is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Everything that is drawn is drawn from this.
+    pub seed: u64,
+    /// Number of controller processes. All of them are active: two are two leaders.
+    pub controllers: usize,
+    /// Pods, proxies, traffic, metrics.
+    pub models: ModelConfig,
+    /// The controller.
+    pub shell: ShellConfig,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether a trace is kept.
+    pub trace: bool,
+    /// Whether transitions are observed.
+    pub observe: bool,
+    /// Whether each write of the controller is checked against the safety invariants.
+    pub check: bool,
+}
+
+impl Config {
+    /// A cluster without faults.
+    pub fn new(seed: u64) -> Config {
+        Config {
+            seed,
+            controllers: 1,
+            models: ModelConfig::default(),
+            shell: ShellConfig::default(),
+            faults: Faults::default(),
+            trace: false,
+            observe: true,
+            check: true,
+        }
+    }
+}
+
+/// A cluster in virtual time.
+#[derive(Debug)]
+pub struct Cluster {
+    kernel: Kernel,
+    models: Models,
+    processes: Vec<Process>,
+    /// How much of the store's log has been passed on.
+    passed_on: usize,
+    observer: Option<Observer>,
+    safety: Option<Safety>,
+}
+
+impl Cluster {
+    /// A cluster in which the controller runs and nothing else is.
+    pub fn new(config: Config) -> Cluster {
+        let mut kernel = Kernel::new(config.seed, config.trace, config.faults);
+        let mut processes: Vec<Process> =
+            (0..config.controllers).map(|number| Process::new(number, config.shell.clone())).collect();
+        processes.iter_mut().for_each(|process| process.start(&mut kernel));
+        if let Some(until) = kernel.faults.faults.until {
+            kernel.clock.after(until, Actor::FaultsEnd);
+        }
+        let rates = &kernel.faults.faults.rates;
+        if rates.pod_killed > 0 || rates.node_lost > 0 {
+            kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
+        }
+        let safety = config.check.then(|| Safety::new(&config.models));
+        let observer = config.observe.then(Observer::default);
+        Cluster { kernel, models: Models::new(config.models), processes, passed_on: 0, observer, safety }
+    }
+
+    /// Creates an object, or makes one that exists be as given.
+    pub fn apply(&mut self, object: &Value) -> Result<(), ApiError> {
+        commands::apply(&mut self.kernel, Writer::User, object)?;
+        self.pass_on();
+        Ok(())
+    }
+
+    /// Applies all objects of a YAML text, in the namespace `default` where they name none.
+    pub fn apply_yaml(&mut self, yaml: &str) -> Result<(), ApiError> {
+        let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|error| ApiError::Invalid(error.to_string()))?;
+        for mut object in objects.into_iter().filter(|object| !object.is_null()) {
+            if object["metadata"].get("namespace").is_none() {
+                object["metadata"]["namespace"] = "default".into();
+            }
+            self.apply(&object)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out a command now.
+    pub fn command(&mut self, command: &Command) -> Result<(), ApiError> {
+        self.carry_out(command)?;
+        self.pass_on();
+        Ok(())
+    }
+
+    /// Schedules a command. One that fails then is noted in the trace.
+    pub fn command_at(&mut self, since_start: SignedDuration, command: Command) {
+        self.kernel.clock.at(START + since_start, Actor::Command(Box::new(command)));
+    }
+
+    /// The first controller process crashes; it is started again after a while.
+    pub fn crash(&mut self) {
+        self.processes[0].crash(&mut self.kernel);
+    }
+
+    /// Runs up to a time since the start.
+    pub fn run_until(&mut self, since_start: SignedDuration) {
+        let limit = START + since_start;
+        while self.go_on(limit) {}
+        self.kernel.clock.advance_to(limit);
+        self.models.disturb(limit);
+    }
+
+    /// Runs until nothing is left to happen, or up to a time since the start. Tells whether it settled.
+    pub fn run_until_settled(&mut self, limit: SignedDuration) -> bool {
+        let limit = START + limit;
+        while !self.is_settled() {
+            if !self.go_on(limit) {
+                self.kernel.clock.advance_to(limit);
+                self.models.disturb(limit);
+                return self.is_settled();
+            }
+        }
+        self.models.disturb(self.kernel.clock.now());
+        true
+    }
+
+    /// Whether nothing is left to happen but what happens for ever.
+    fn is_settled(&self) -> bool {
+        let endless = |actor: &Actor| match actor {
+            Actor::Chaos | Actor::FaultsEnd => true,
+            Actor::Process { process, epoch, step } => {
+                matches!(step, Step::Resync) || *epoch != self.processes[*process].epoch()
+            }
+            Actor::Deliver { process, epoch, .. } => *epoch != self.processes[*process].epoch(),
+            _ => false,
+        };
+        self.kernel.clock.len() < 16
+            && self.kernel.clock.scheduled().all(endless)
+            && self.processes.iter().all(|process| !process.is_alive() || process.is_idle())
+    }
+
+    fn go_on(&mut self, limit: Timestamp) -> bool {
+        let Some(actor) = self.kernel.clock.pop(limit) else { return false };
+        self.act(actor);
+        self.pass_on();
+        true
+    }
+
+    fn act(&mut self, actor: Actor) {
+        let (kernel, models) = (&mut self.kernel, &mut self.models);
+        let now = kernel.clock.now();
+        match actor {
+            Actor::ReplicaSet(key) => models.sync_replica_set(kernel, &key),
+            Actor::PodReady(id) => models.pod_ready(kernel, id),
+            Actor::PodCrashes(id) => models.pod_crashes(kernel, id),
+            Actor::PodGone(id) => models.pod_gone(kernel, id),
+            Actor::NodeLost(node) => models.node_lost(kernel, node),
+            Actor::NodeNotReady(node) => models.node_not_ready(kernel, node),
+            Actor::NodeEvicted(node) => models.node_evicted(kernel, node),
+            Actor::Endpoints(key) => {
+                let switched = models.sync_endpoints(kernel, &key);
+                if let Some(safety) = self.safety.as_mut().filter(|_| switched) {
+                    safety.selector_acknowledged(now, &key);
+                }
+            }
+            Actor::ProxyEndpoints { proxy, service, backends } => models.proxy_endpoints(now, proxy, service, backends),
+            Actor::Acknowledge(key) => models.acknowledge(kernel, &key),
+            Actor::ProxyRoute { proxy, route, rules } => models.proxy_route(now, proxy, route, rules),
+            Actor::Collect(uid) => collect(kernel, &uid),
+            Actor::Deliver { process, epoch, kind, revision } => {
+                let process = &mut self.processes[process];
+                if process.epoch() == epoch {
+                    process.deliver(kernel, kind, revision);
+                }
+            }
+            Actor::Process { process, epoch, step } => {
+                let process = &mut self.processes[process];
+                if process.epoch() == epoch {
+                    process.step(kernel, models, step);
+                }
+            }
+            Actor::Restart(process) => self.processes[process].start(kernel),
+            Actor::Command(command) => {
+                if let Err(error) = self.carry_out(&command) {
+                    self.kernel.note(|| format!("the command fails: {error}"));
+                }
+            }
+            Actor::Chaos => self.chaos(),
+            Actor::FaultsEnd => {
+                kernel.note(|| "faults end".to_owned());
+                kernel.faults.ended = true;
+                // What was lost is made up for by the next list.
+                for process in &mut self.processes {
+                    if process.is_alive() {
+                        process.step(kernel, models, Step::Resync);
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Result<(), ApiError> {
+        match command {
+            Command::Crash(process) => self.processes[*process].crash(&mut self.kernel),
+            Command::KillPod(number) => {
+                let ids: Vec<_> = self.models.pods.iter().filter(|(_, pod)| !pod.deleting).map(|(id, _)| id).collect();
+                if let Some(count) = std::num::NonZeroUsize::new(ids.len()) {
+                    let index = usize::try_from(*number).unwrap_or(0) % count;
+                    self.models.disturb(self.kernel.clock.now());
+                    self.models.delete_pod(&mut self.kernel, ids[index]);
+                }
+            }
+            Command::LoseNode(node) => self.models.node_lost(&mut self.kernel, *node),
+            _ => {}
+        }
+        commands::execute(&mut self.kernel, command)
+    }
+
+    fn chaos(&mut self) {
+        let Some(rates) = self.kernel.faults.rates() else { return };
+        let (pod_killed, node_lost) = (rates.pod_killed, rates.node_lost);
+        if self.kernel.random.chance(pod_killed) {
+            let number = self.kernel.random.below(1000);
+            let _ = self.carry_out(&Command::KillPod(number));
+        }
+        if self.kernel.random.chance(node_lost) {
+            let node = self.kernel.random.below(self.models.config.nodes as u64);
+            self.models.node_lost(&mut self.kernel, usize::try_from(node).unwrap_or(0));
+        }
+        self.kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
+    }
+
+    /// Passes changes of the store on to all whom they concern.
+    fn pass_on(&mut self) {
+        while let Some(change) = self.kernel.store.log().get(self.passed_on).cloned() {
+            self.passed_on += 1;
+            self.note(&change);
+            if let Some(safety) = &mut self.safety {
+                let basis = match change.by {
+                    Writer::Controller(number) => Some(self.processes[number].basis),
+                    _ => None,
+                };
+                safety.see(&self.kernel.store, &self.models, &change, basis);
+            }
+            if let Some(observer) = &mut self.observer {
+                let deleted = change.happened == Happened::Deleted;
+                observer.see(change.at, change.key.kind.name(), &change.object, deleted);
+            }
+            self.models.see(&mut self.kernel, &change);
+            for process in &mut self.processes {
+                process.schedule_event(&mut self.kernel, &change);
+            }
+            let uid = uid_of(&change.object);
+            if change.happened == Happened::Deleted && !self.kernel.store.dependents(uid).is_empty() {
+                let lag = self.kernel.random.millis(&COLLECT_LAG);
+                self.kernel.clock.after(lag, Actor::Collect(uid.to_owned()));
+            }
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        if !matches!(change.by, Writer::Controller(_)) {
+            let Change { revision, key, happened, by, .. } = change;
+            self.kernel.note(|| format!("{} {happened:?} {key} @{revision}", by.manager()));
+        }
+    }
+
+    /// The present, since the start.
+    pub fn now(&self) -> SignedDuration {
+        self.kernel.clock.now().duration_since(START)
+    }
+
+    /// The API server.
+    pub fn store(&self) -> &Store {
+        &self.kernel.store
+    }
+
+    /// An object of the namespace `default`, where it exists.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
+        self.kernel.store.get(&Key::new(kind, "default", name))
+    }
+
+    /// What became of all requests so far.
+    pub fn totals(&self) -> &Totals {
+        &self.models.plane.totals
+    }
+
+    /// Transitions so far.
+    ///
+    /// # Panics
+    /// Where the configuration says not to observe.
+    pub fn observer(&self) -> &Observer {
+        self.observer.as_ref().expect("the configuration says to observe")
+    }
+
+    /// Broken safety invariants so far.
+    pub fn violations(&self) -> &[Violation] {
+        self.safety.as_ref().map_or(&[], Safety::violations)
+    }
+
+    /// Events that were published, each once.
+    pub fn events(&self) -> &[(Timestamp, Key, Event)] {
+        &self.kernel.events
+    }
+
+    /// Everything that happened, line by line; empty where the configuration says so.
+    pub fn trace(&self) -> &str {
+        self.kernel.trace.lines.as_deref().unwrap_or_default()
+    }
+
+    /// How many writes the controller attempted.
+    pub fn writes(&self) -> u64 {
+        self.kernel.faults.writes
+    }
+
+    /// How often the machines decided.
+    pub fn decisions(&self) -> u64 {
+        self.kernel.decisions
+    }
+}
+
+/// Deletes what an owner that is gone has owned, unless it has another owner.
+fn collect(kernel: &mut Kernel, uid: &str) {
+    for key in kernel.store.dependents(uid) {
+        let owned = kernel.store.get(&key).is_some_and(|object| owner_uids(object).any(|uid| kernel.store.has_uid(uid)));
+        if !owned {
+            let deleted = kernel.store.delete(kernel.clock.now(), Writer::Cluster, &key, &Preconditions::default());
+            debug_assert!(deleted.is_ok(), "a delete without preconditions of an object that exists succeeds");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What every actor works with: the clock, the store, chance, and the trace.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sluice_machine::Event;
+
+use crate::clock::{Clock, millis_since_start};
+use crate::commands::Command;
+use crate::faults::{FaultState, Faults};
+use crate::models::{Backend, PodId, Rules};
+use crate::random::Random;
+use crate::shell::Step;
+use crate::store::{Key, Kind, Store};
+
+/// What is due at some time.
+#[derive(Clone, Debug)]
+pub(crate) enum Actor {
+    /// The ReplicaSet controller looks at a ReplicaSet.
+    ReplicaSet(Key),
+    /// A pod's process starts to serve and becomes ready.
+    PodReady(PodId),
+    /// A pod's process dies and will be started again.
+    PodCrashes(PodId),
+    /// A terminating pod's process ends.
+    PodGone(PodId),
+    /// A node stops answering.
+    NodeLost(usize),
+    /// The control plane notices that a node is lost.
+    NodeNotReady(usize),
+    /// The pods of a lost node are evicted.
+    NodeEvicted(usize),
+    /// The EndpointSlice controller looks at a Service.
+    Endpoints(Key),
+    /// A proxy takes over the endpoints of a Service.
+    ProxyEndpoints { proxy: usize, service: Key, backends: Arc<Vec<Backend>> },
+    /// The gateway's controller writes the status of a route.
+    Acknowledge(Key),
+    /// A proxy takes over the rules of a route.
+    ProxyRoute { proxy: usize, route: Key, rules: Option<Arc<Rules>> },
+    /// The garbage collector looks at the dependents of an owner that is gone.
+    Collect(String),
+    /// The events of a kind up to a revision reach a controller process.
+    Deliver { process: usize, epoch: u32, kind: Kind, revision: u64 },
+    /// A controller process goes on.
+    Process { process: usize, epoch: u32, step: Step },
+    /// A controller process starts again.
+    Restart(usize),
+    /// Somebody types a command.
+    Command(Box<Command>),
+    /// A second passes for the faults of pods and nodes.
+    Chaos,
+    /// Faults end: from here on the cluster must converge.
+    FaultsEnd,
+}
+
+/// Clock, store, chance and trace in one hand.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) clock: Clock<Actor>,
+    pub(crate) store: Store,
+    pub(crate) random: Random,
+    pub(crate) trace: Trace,
+    pub(crate) faults: FaultState,
+    /// How often the machines were asked to decide.
+    pub(crate) decisions: u64,
+    /// Events that were published, in order, each once: their names are a hash of what they say.
+    pub(crate) events: Vec<(Timestamp, Key, Event)>,
+    event_names: BTreeSet<(Key, Event)>,
+}
+
+impl Kernel {
+    pub(crate) fn new(seed: u64, traced: bool, faults: Faults) -> Kernel {
+        Kernel {
+            clock: Clock::new(),
+            store: Store::default(),
+            random: Random::new(seed),
+            trace: Trace { lines: traced.then(String::new) },
+            faults: FaultState::new(faults),
+            decisions: 0,
+            events: Vec::new(),
+            event_names: BTreeSet::new(),
+        }
+    }
+
+    /// Stores an event, unless it is there already.
+    pub(crate) fn publish(&mut self, key: &Key, event: Event) {
+        if self.event_names.insert((key.clone(), event.clone())) {
+            self.note(|| format!("event {key} {}: {}", event.reason, event.message));
+            self.events.push((self.clock.now(), key.clone(), event));
+        }
+    }
+
+    /// Adds a line to the trace; the text is made only if there is a trace.
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.trace.lines {
+            let millis = millis_since_start(self.clock.now());
+            writeln!(lines, "{:>6}.{:03} {}", millis / 1000, millis % 1000, text()).expect("a String takes every text");
+        }
+    }
+}
+
+/// Everything that happened, line by line: the same seed gives the same bytes.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    pub(crate) lines: Option<String>,
+}

@@ -1,0 +1,292 @@
+//! Proxies that follow routes and endpoints in their own time, and the requests that flow through them.
+//!
+//! Requests are not played one by one: between two changes the flow is constant, so it is counted as rate times time. A
+//! request is lost when the proxy has no endpoint for the Service that it chose, or when the pod that it chose has ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::clock::whole_seconds;
+use crate::kernel::{Actor, Kernel};
+use crate::models::Models;
+use crate::models::endpoints::Backend;
+use crate::models::pods::Pods;
+use crate::store::{Key, Kind, Part, Writer};
+
+/// Where requests enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Through an HTTPRoute.
+    Route(Key),
+    /// Through a Service.
+    Service(Key),
+}
+
+/// A steady stream of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// Where they enter.
+    pub entry: Entry,
+    /// Requests in a second.
+    pub per_second: f64,
+}
+
+/// Why requests were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossReason {
+    /// The route has no weight at all, or is gone.
+    NoRoute,
+    /// The Service that was chosen has no ready endpoint.
+    NoEndpoint,
+    /// The pod that was chosen has ended after it was deleted.
+    PodEnded,
+    /// The pod that was chosen has crashed, or its node is lost: nobody's fault but the pod's or the node's.
+    PodDown,
+}
+
+/// Requests that were lost for the same reason at the same place, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: LossReason,
+    /// Which Service, or which revision.
+    pub place: Arc<str>,
+    /// How many requests.
+    pub requests: f64,
+}
+
+/// Requests that reached a version.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Served {
+    /// Answered without an error.
+    pub ok: f64,
+    /// Answered with an error, by the version itself.
+    pub errors: f64,
+}
+
+/// What became of all requests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// By version (image).
+    pub served: BTreeMap<Arc<str>, Served>,
+    /// Lost ones, in the order in which they were lost.
+    pub losses: Vec<Loss>,
+}
+
+impl Totals {
+    /// How many requests were lost by anything but crashed pods and lost nodes.
+    pub fn lost(&self) -> f64 {
+        self.losses.iter().filter(|loss| loss.reason != LossReason::PodDown).map(|loss| loss.requests).sum()
+    }
+}
+
+/// The backends of each rule of a route with their weights.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules(pub(crate) Vec<Vec<(Key, u64)>>);
+
+#[derive(Clone, Debug, Default)]
+struct Proxy {
+    routes: BTreeMap<Key, Arc<Rules>>,
+    endpoints: BTreeMap<Key, Arc<Vec<Backend>>>,
+    /// Until when changes of an object are on their way: a later one must not overtake an earlier one.
+    under_way: BTreeMap<Key, Timestamp>,
+}
+
+/// All proxies and what flows through them.
+#[derive(Clone, Debug)]
+pub(crate) struct DataPlane {
+    proxies: Vec<Proxy>,
+    traffic: Vec<Flow>,
+    since: Timestamp,
+    pub(crate) totals: Totals,
+}
+
+/// Where a share of the requests ends.
+enum Fate {
+    Served(Arc<str>),
+    Lost(LossReason, Arc<str>),
+}
+
+impl DataPlane {
+    pub(crate) fn new(proxies: usize, traffic: Vec<Flow>) -> DataPlane {
+        assert!(proxies > 0, "requests need a proxy");
+        let proxies = vec![Proxy::default(); proxies];
+        DataPlane { proxies, traffic, since: crate::clock::START, totals: Totals::default() }
+    }
+
+    /// Calls `meet` with each fate and its share of the requests of `flow`.
+    fn fates(&self, flow: &Flow, pods: &Pods, meet: &mut impl FnMut(Fate, f64)) {
+        let of_proxy = 1.0 / count(self.proxies.len());
+        for proxy in &self.proxies {
+            match &flow.entry {
+                Entry::Service(service) => proxy.through_service(service, of_proxy, pods, meet),
+                Entry::Route(route) => {
+                    let rules: &[Vec<(Key, u64)>] = proxy.routes.get(route).map_or(&[], |rules| &rules.0);
+                    if rules.is_empty() {
+                        meet(Fate::Lost(LossReason::NoRoute, route.name.clone()), of_proxy);
+                    }
+                    for rule in rules {
+                        let of_rule = of_proxy / count(rules.len());
+                        let total: u64 = rule.iter().map(|(_, weight)| weight).sum();
+                        if total == 0 {
+                            meet(Fate::Lost(LossReason::NoRoute, route.name.clone()), of_rule);
+                        }
+                        for (service, weight) in rule.iter().filter(|(_, weight)| *weight > 0) {
+                            proxy.through_service(service, of_rule * share(*weight, total), pods, meet);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Proxy {
+    fn through_service(&self, service: &Key, part: f64, pods: &Pods, meet: &mut impl FnMut(Fate, f64)) {
+        let backends: &[Backend] = self.endpoints.get(service).map_or(&[], |backends| backends);
+        if backends.is_empty() {
+            meet(Fate::Lost(LossReason::NoEndpoint, service.name.clone()), part);
+        }
+        for backend in backends {
+            let fate = match pods.get(backend.pod) {
+                Some(pod) if pod.serving => Fate::Served(pod.version.clone()),
+                Some(_) => Fate::Lost(LossReason::PodDown, backend.hash.clone()),
+                None => Fate::Lost(LossReason::PodEnded, backend.hash.clone()),
+            };
+            meet(fate, part / count(backends.len()));
+        }
+    }
+
+    /// When a change of an object that is sent now arrives, after those sent before.
+    fn arrival(&mut self, kernel: &mut Kernel, key: &Key, lag: &crate::random::Millis) -> Timestamp {
+        let at = kernel.clock.now() + kernel.random.millis(lag);
+        let last = self.under_way.entry(key.clone()).or_insert(at);
+        *last = at.max(*last);
+        *last
+    }
+}
+
+impl Models {
+    /// Counts the requests since the last change. To be called before anything changes that requests depend on.
+    pub(crate) fn disturb(&mut self, now: Timestamp) {
+        let from = self.plane.since;
+        self.plane.since = now;
+        let seconds = (now - from).total(jiff::Unit::Second).unwrap_or(0.0);
+        if seconds <= 0.0 || self.plane.traffic.is_empty() {
+            return;
+        }
+        let mut served: Vec<(Arc<str>, f64)> = Vec::new();
+        let mut lost: Vec<(LossReason, Arc<str>, f64)> = Vec::new();
+        for flow in &self.plane.traffic {
+            let requests = flow.per_second * seconds;
+            self.plane.fates(flow, &self.pods, &mut |fate, share| match fate {
+                Fate::Served(version) => served.push((version, share * requests)),
+                Fate::Lost(reason, place) => lost.push((reason, place, share * requests)),
+            });
+        }
+        for (image, requests) in served {
+            let error_rate = self.config.versions.get(&*image).map_or(0.0, |version| version.error_rate);
+            let count = self.plane.totals.served.entry(image).or_default();
+            count.ok += requests * (1.0 - error_rate);
+            count.errors += requests * error_rate;
+        }
+        let losses = &mut self.plane.totals.losses;
+        for (reason, place, requests) in lost {
+            let open = losses.iter_mut().rev().find(|loss| loss.reason == reason && loss.place == place);
+            match open.filter(|loss| loss.until == from || loss.until == now) {
+                Some(loss) => {
+                    loss.until = now;
+                    loss.requests += requests;
+                }
+                None => losses.push(Loss { from, until: now, reason, place, requests }),
+            }
+        }
+    }
+
+    pub(crate) fn send_to_proxies(&mut self, kernel: &mut Kernel, service: &Key, backends: &Arc<Vec<Backend>>) {
+        for (index, proxy) in self.plane.proxies.iter_mut().enumerate() {
+            let at = proxy.arrival(kernel, service, &self.config.proxy_lag);
+            let (service, backends) = (service.clone(), backends.clone());
+            kernel.clock.at(at, Actor::ProxyEndpoints { proxy: index, service, backends });
+        }
+    }
+
+    pub(crate) fn proxy_endpoints(&mut self, now: Timestamp, proxy: usize, service: Key, backends: Arc<Vec<Backend>>) {
+        self.disturb(now);
+        self.plane.proxies[proxy].endpoints.insert(service, backends);
+    }
+
+    pub(crate) fn route_changed(&mut self, kernel: &mut Kernel, key: &Key, object: Option<&Value>) {
+        let acknowledged_in = kernel.random.millis(&self.config.acknowledge_lag);
+        if object.is_some() && self.config.acknowledges {
+            kernel.clock.after(acknowledged_in, Actor::Acknowledge(key.clone()));
+        }
+        let rules = object.map(|object| Arc::new(rules_of(key, object)));
+        for (index, proxy) in self.plane.proxies.iter_mut().enumerate() {
+            let at = proxy.arrival(kernel, key, &self.config.proxy_lag) + acknowledged_in;
+            proxy.under_way.insert(key.clone(), at);
+            kernel.clock.at(at, Actor::ProxyRoute { proxy: index, route: key.clone(), rules: rules.clone() });
+        }
+    }
+
+    pub(crate) fn proxy_route(&mut self, now: Timestamp, proxy: usize, route: Key, rules: Option<Arc<Rules>>) {
+        self.disturb(now);
+        let routes = &mut self.plane.proxies[proxy].routes;
+        match rules {
+            Some(rules) => drop(routes.insert(route, rules)),
+            None => drop(routes.remove(&route)),
+        }
+    }
+
+    /// Writes the status of a route as it stands.
+    pub(crate) fn acknowledge(&mut self, kernel: &mut Kernel, key: &Key) {
+        let Some(object) = kernel.store.get(key) else { return };
+        let now = kernel.clock.now();
+        let missing = rules_of(key, object).0.into_iter().flatten().find(|(service, _)| kernel.store.get(service).is_none());
+        let generation = &object["metadata"]["generation"];
+        let condition = |kind: &str, met: bool, reason: &str, message: &str| {
+            json!({"type": kind, "status": if met { "True" } else { "False" }, "reason": reason, "message": message,
+                "observedGeneration": generation, "lastTransitionTime": whole_seconds(now).to_string()})
+        };
+        let resolved = match &missing {
+            Some((service, _)) => condition("ResolvedRefs", false, "BackendNotFound", &format!("{service} not found")),
+            None => condition("ResolvedRefs", true, "ResolvedRefs", ""),
+        };
+        let conditions = json!([condition("Accepted", true, "Accepted", ""), resolved]);
+        let parents = object["spec"]["parentRefs"].as_array().into_iter().flatten();
+        let parents: Vec<Value> = parents
+            .map(|parent| json!({"parentRef": parent, "controllerName": "sluice.dev/virtual-gateway", "conditions": conditions}))
+            .collect();
+        let patch = json!({"status": {"parents": parents}});
+        let written = kernel.store.patch(now, Writer::Cluster, key, Part::Status, &patch);
+        debug_assert!(written.is_ok(), "a patch without preconditions of an object that exists succeeds: {written:?}");
+    }
+}
+
+/// The backends of each rule: Services with their weights, 1 where none is given.
+pub(crate) fn rules_of(route: &Key, object: &Value) -> Rules {
+    let backend = |backend: &Value| {
+        let namespace = backend["namespace"].as_str().unwrap_or(&route.namespace);
+        let service = Key::new(Kind::Service, namespace, backend["name"].as_str()?);
+        Some((service, backend["weight"].as_u64().unwrap_or(1)))
+    };
+    let rules = object["spec"]["rules"].as_array().into_iter().flatten();
+    Rules(rules.map(|rule| rule["backendRefs"].as_array().into_iter().flatten().filter_map(backend).collect()).collect())
+}
+
+/// A small count as a divisor.
+fn count(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a simulation has fewer parts than u32 counts"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "weights are far below 2^52")]
+fn share(weight: u64, total: u64) -> f64 {
+    weight as f64 / total as f64
+}

@@ -1,0 +1,446 @@
+//! A process of the controller in virtual time: it observes late, decides with the real machines, and writes one request
+//! after the other, each of which can fail.
+//!
+//! ```text
+//! events ──Deliver──> cache ──Round──> world ──decide──> plan ──Write, Write ...──> store
+//! ```
+//!
+//! It keeps the rules of the real shell: no decision before its own writes were seen, guards before each irreversible
+//! effect, the first failure ends a plan, and nothing but the cluster survives a crash.
+
+mod cache;
+mod rollout;
+mod run;
+mod writes;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sluice_machine::Settings;
+
+use crate::kernel::{Actor, Kernel};
+use crate::models::Models;
+use crate::random::Millis;
+use crate::store::{Change, Happened, Key, Kind};
+
+use cache::{Cache, Readiness};
+use rollout::RolloutTask;
+use run::{RunResult, RunTask};
+use writes::{Failed, Requested};
+
+/// The kinds that a controller watches.
+const WATCHED: [Kind; 7] = [
+    Kind::Rollout,
+    Kind::ReplicaSet,
+    Kind::Service,
+    Kind::HttpRoute,
+    Kind::AnalysisRun,
+    Kind::AnalysisTemplate,
+    Kind::ClusterAnalysisTemplate,
+];
+
+/// How fast a controller process is. All times are in milliseconds and drawn anew each time.
+#[derive(Clone, Debug)]
+pub struct ShellConfig {
+    /// From a change in the store to its event at the process.
+    pub watch: Millis,
+    /// From the decision to a write, and from one write to the next.
+    pub call: Millis,
+    /// Until a request without an answer is given up.
+    pub timeout: Millis,
+    /// From a crash to the next start.
+    pub restart: Millis,
+    /// Every so often everything is listed anew; never where absent.
+    pub resync: Option<SignedDuration>,
+    /// The settings of the machine.
+    pub settings: Settings,
+}
+
+impl Default for ShellConfig {
+    fn default() -> Self {
+        ShellConfig {
+            watch: 1..=20,
+            call: 2..=15,
+            timeout: 1_000..=5_000,
+            restart: 500..=3_000,
+            resync: None,
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// What a process goes on with.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Look at an object and decide.
+    Round(Key),
+    /// The next write of an object's plan.
+    Write(Key),
+    /// A time has come for which the plan asked.
+    Wake(Key, Timestamp),
+    /// The answer to a measurement.
+    Measured { run: Key, result: Box<RunResult> },
+    /// List everything anew.
+    Resync,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) number: usize,
+    config: ShellConfig,
+    /// Counts restarts: what was scheduled for an earlier life is dropped.
+    epoch: u32,
+    alive: bool,
+    cache: Cache,
+    /// Until when events of a kind are on their way.
+    arrivals: BTreeMap<Kind, Timestamp>,
+    /// How far the log was delivered, by kind.
+    cursors: BTreeMap<Kind, usize>,
+    tasks: BTreeMap<Key, Task>,
+    /// Environment of the metric providers.
+    environment: sluice_analysis::Environment,
+    /// Up to which time everything had been seen when the write under way was decided.
+    pub(crate) basis: Timestamp,
+}
+
+/// The work on one Rollout or AnalysisRun.
+#[derive(Debug)]
+struct Task {
+    work: Work,
+    /// A round is scheduled.
+    due: bool,
+    /// Writes that are still to be made, the next one last.
+    writes: Vec<Requested>,
+    /// The basis of these writes.
+    basis: Timestamp,
+    wake: Option<Timestamp>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Work {
+    Rollout(Box<RolloutTask>),
+    Run(Box<RunTask>),
+}
+
+impl Process {
+    pub(crate) fn new(number: usize, config: ShellConfig) -> Process {
+        let address = ("ARGO_ROLLOUTS_PROMETHEUS_ADDRESS".to_owned(), "http://prometheus.test".to_owned());
+        Process {
+            number,
+            config,
+            epoch: 0,
+            alive: false,
+            cache: Cache::default(),
+            arrivals: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            environment: sluice_analysis::Environment { variables: BTreeMap::from([address]) },
+            basis: crate::clock::START,
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Whether nothing is under way: no write, no round, nothing unseen.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tasks.values().all(|task| task.writes.is_empty() && !task.due) && self.cache.ledger_is_empty()
+    }
+
+    /// Starts the process: everything is listed, all objects are looked at.
+    pub(crate) fn start(&mut self, kernel: &mut Kernel) {
+        self.alive = true;
+        kernel.note(|| format!("controller-{} starts", self.number));
+        self.list_all(kernel);
+        if let Some(resync) = self.config.resync {
+            self.schedule(kernel, resync, Step::Resync);
+        }
+    }
+
+    /// Ends the process: all it knew is gone.
+    pub(crate) fn crash(&mut self, kernel: &mut Kernel) {
+        if !self.alive {
+            return;
+        }
+        kernel.note(|| format!("controller-{} crashes", self.number));
+        self.alive = false;
+        self.epoch += 1;
+        self.cache = Cache::default();
+        self.arrivals.clear();
+        self.tasks.clear();
+        let delay = kernel.random.millis(&self.config.restart);
+        kernel.clock.after(delay, Actor::Restart(self.number));
+    }
+
+    fn list_all(&mut self, kernel: &mut Kernel) {
+        let mut changed = Vec::new();
+        for kind in WATCHED {
+            self.cursors.insert(kind, kernel.store.log().len());
+            let listed: BTreeMap<Key, _> = kernel.store.list(kind).map(|(key, object)| (key.clone(), object.clone())).collect();
+            let vanished: Vec<Key> = self.cache.keys(kind).filter(|key| !listed.contains_key(key)).collect();
+            for key in vanished {
+                self.cache.delete(&key, kernel.store.revision());
+                changed.push(key);
+            }
+            for (key, object) in listed {
+                if self.cache.put(&key, &object) {
+                    changed.push(key);
+                }
+            }
+        }
+        changed.iter().for_each(|key| self.changed(kernel, key));
+    }
+
+    /// Sends the event of a change on its way.
+    pub(crate) fn schedule_event(&mut self, kernel: &mut Kernel, change: &Change) {
+        if !self.alive || !WATCHED.contains(&change.key.kind) {
+            return;
+        }
+        let mut lag = kernel.random.millis(&self.config.watch);
+        if let Some(rates) = kernel.faults.rates() {
+            let (slow, by) = (rates.slow_event, rates.slow_by.clone());
+            if let Some(by) = by.filter(|_| kernel.random.chance(slow)) {
+                lag += kernel.random.millis(&by);
+            }
+        }
+        let at = kernel.clock.now() + lag;
+        let arrival = self.arrivals.entry(change.key.kind).or_insert(at);
+        *arrival = at.max(*arrival);
+        let (process, epoch, kind, revision) = (self.number, self.epoch, change.key.kind, change.revision);
+        kernel.clock.at(*arrival, Actor::Deliver { process, epoch, kind, revision });
+    }
+
+    /// Takes over the events of a kind up to a revision.
+    pub(crate) fn deliver(&mut self, kernel: &mut Kernel, kind: Kind, revision: u64) {
+        let cursor = self.cursors.entry(kind).or_insert(0);
+        let mut delivered = Vec::new();
+        while let Some(change) = kernel.store.log().get(*cursor).filter(|change| change.revision <= revision) {
+            *cursor += 1;
+            if change.key.kind == kind {
+                delivered.push(change.clone());
+            }
+        }
+        let lost = kernel.faults.rates().map_or(0, |rates| rates.lost_event);
+        for change in delivered {
+            if kernel.random.chance(lost) {
+                kernel.note(|| format!("controller-{} loses an event of {}", self.number, change.key));
+                continue;
+            }
+            let news = match change.happened {
+                Happened::Deleted => self.cache.delete(&change.key, change.revision),
+                Happened::Added | Happened::Modified => self.cache.put(&change.key, &change.object),
+            };
+            self.cache.seen(&change.key, change.revision);
+            if news {
+                self.changed(kernel, &change.key);
+            }
+            self.rouse_those_who_wait(kernel);
+        }
+    }
+
+    /// Since when events may be missing: the time of the oldest one that has not arrived.
+    fn seen_until(&self, kernel: &Kernel) -> Timestamp {
+        let log = kernel.store.log();
+        let missing = |kind: Kind| {
+            let cursor = self.cursors.get(&kind).copied().unwrap_or(0);
+            log[cursor.min(log.len())..].iter().find(|change| change.key.kind == kind).map(|change| change.at)
+        };
+        WATCHED.into_iter().filter_map(missing).min().unwrap_or(kernel.clock.now())
+    }
+
+    /// Tells all tasks that an object in the cache is not what it was.
+    fn changed(&mut self, kernel: &mut Kernel, key: &Key) {
+        let object = self.cache.get(key).cloned();
+        if let Some(object) = object.as_deref().filter(|_| !self.tasks.contains_key(key)) {
+            let work = match key.kind {
+                Kind::Rollout => RolloutTask::new(object, &self.config.settings).map(|task| Work::Rollout(Box::new(task))),
+                Kind::AnalysisRun => RunTask::new(object).map(|task| Work::Run(Box::new(task))),
+                _ => None,
+            };
+            if let Some(mut work) = work {
+                if let Work::Rollout(task) = &mut work {
+                    task.fill(key, &self.cache);
+                }
+                let basis = kernel.clock.now();
+                let task = Task { work, due: false, writes: Vec::new(), basis, wake: None, failures: 0 };
+                self.tasks.insert(key.clone(), task);
+                self.schedule_round(kernel, key, SignedDuration::ZERO);
+                return;
+            }
+        }
+        if object.is_none() {
+            self.tasks.remove(key);
+        }
+        let mut concerned = Vec::new();
+        for (task_key, task) in &mut self.tasks {
+            let concerns = match &mut task.work {
+                Work::Rollout(work) => work.observe(task_key, key, object.as_deref(), &self.cache),
+                Work::Run(work) => task_key == key && work.observe(object.as_deref()),
+            };
+            if concerns {
+                concerned.push(task_key.clone());
+            }
+        }
+        concerned.iter().for_each(|key| self.schedule_round(kernel, key, SignedDuration::ZERO));
+    }
+
+    fn rouse_those_who_wait(&mut self, kernel: &mut Kernel) {
+        for key in self.cache.now_seen() {
+            self.schedule_round(kernel, &key, SignedDuration::ZERO);
+        }
+    }
+
+    fn schedule(&self, kernel: &mut Kernel, delay: SignedDuration, step: Step) {
+        kernel.clock.after(delay, Actor::Process { process: self.number, epoch: self.epoch, step });
+    }
+
+    fn schedule_round(&mut self, kernel: &mut Kernel, key: &Key, delay: SignedDuration) {
+        let Some(task) = self.tasks.get_mut(key).filter(|task| !task.due) else { return };
+        task.due = true;
+        self.schedule(kernel, delay, Step::Round(key.clone()));
+    }
+
+    /// Goes on with a step.
+    pub(crate) fn step(&mut self, kernel: &mut Kernel, models: &mut Models, step: Step) {
+        match step {
+            Step::Round(key) => self.round(kernel, models, &key),
+            Step::Write(key) => self.write(kernel, models, &key),
+            Step::Wake(key, at) => {
+                if self.tasks.get(&key).is_some_and(|task| task.wake == Some(at)) {
+                    self.schedule_round(kernel, &key, SignedDuration::ZERO);
+                }
+            }
+            Step::Measured { run, result } => {
+                if let Some(Task { work: Work::Run(task), .. }) = self.tasks.get_mut(&run) {
+                    task.measured(*result);
+                    self.schedule_round(kernel, &run, SignedDuration::ZERO);
+                }
+            }
+            Step::Resync => {
+                self.list_all(kernel);
+                if let Some(resync) = self.config.resync {
+                    self.schedule(kernel, resync, Step::Resync);
+                }
+            }
+        }
+    }
+
+    /// Looks at an object and decides, unless writes are under way or were not seen yet.
+    fn round(&mut self, kernel: &mut Kernel, models: &mut Models, key: &Key) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        task.due = false;
+        if !task.writes.is_empty() {
+            return;
+        }
+        match self.cache.readiness(key, kernel.clock.now()) {
+            Readiness::Ready => {}
+            Readiness::Wait(until) => {
+                let delay = until - kernel.clock.now();
+                let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO);
+                return self.schedule(kernel, delay, Step::Round(key.clone()));
+            }
+            Readiness::Look(objects) => {
+                for object in objects {
+                    self.look(kernel, key, &object);
+                }
+                return self.schedule_round(kernel, key, SignedDuration::ZERO);
+            }
+        }
+        let basis = self.seen_until(kernel);
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let decided = match &mut task.work {
+            Work::Rollout(work) => work.decide(kernel, models, key),
+            Work::Run(work) => work.decide(kernel, models, key, &self.environment),
+        };
+        kernel.decisions += 1;
+        task.basis = basis;
+        task.wake = decided.wake_at;
+        task.writes = decided.writes;
+        task.writes.reverse();
+        let more = !task.writes.is_empty();
+        if !more {
+            task.failures = 0;
+        }
+        for (run, after, result) in decided.measurements {
+            self.schedule(kernel, after, Step::Measured { run, result: Box::new(result) });
+        }
+        if more {
+            let delay = kernel.random.millis(&self.config.call);
+            self.schedule(kernel, delay, Step::Write(key.clone()));
+        } else if let Some(at) = decided.wake_at {
+            kernel.clock.at(at, Actor::Process { process: self.number, epoch: self.epoch, step: Step::Wake(key.clone(), at) });
+        }
+    }
+
+    /// Reads an object from the API server, whatever the watch has told.
+    fn look(&mut self, kernel: &mut Kernel, task: &Key, object: &Key) {
+        kernel.note(|| format!("controller-{} looks at {object}", self.number));
+        match kernel.store.get(object).cloned() {
+            Some(found) => drop(self.cache.put(object, &found)),
+            None => drop(self.cache.delete(object, kernel.store.revision())),
+        }
+        self.cache.looked(task, object);
+        self.changed(kernel, object);
+    }
+
+    /// Makes the next write of a plan.
+    fn write(&mut self, kernel: &mut Kernel, models: &mut Models, key: &Key) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(requested) = task.writes.pop() else { return };
+        let seen_until = self.seen_until(kernel);
+        let task = self.tasks.get_mut(key).expect("it was there a moment ago");
+        self.basis = task.basis;
+        if let (Work::Rollout(work), Some(effect)) = (&mut task.work, &requested.guarded) {
+            self.basis = seen_until;
+            if let Err(hold) = work.guard(kernel, models, key, effect) {
+                kernel.note(|| format!("controller-{} {key}: {hold}", self.number));
+                task.writes.clear();
+                let retry = SignedDuration::from_secs(1);
+                return self.schedule_round(kernel, key, retry);
+            }
+        }
+        match writes::perform(kernel, self.number, &mut self.cache, key, &requested) {
+            Ok(object) => self.written(kernel, key, &requested, object.as_deref()),
+            Err(Failed::Crash) => self.crash(kernel),
+            Err(Failed::Refused { unknown }) => {
+                let task = self.tasks.get_mut(key).expect("it was there a moment ago");
+                task.writes.clear();
+                task.failures += 1;
+                let wait = if unknown { kernel.random.millis(&self.config.timeout) } else { back_off(task.failures) };
+                self.schedule_round(kernel, key, wait);
+            }
+        }
+    }
+
+    fn written(&mut self, kernel: &mut Kernel, key: &Key, requested: &Requested, object: Option<&serde_json::Value>) {
+        if let Some(Task { work: Work::Rollout(work), .. }) = self.tasks.get_mut(key)
+            && requested.publishes
+        {
+            work.publish(kernel, key);
+        }
+        self.changed(kernel, &requested.target);
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if let (Some(next), Some(object)) = (task.writes.last_mut(), object) {
+            next.follow(&requested.target, object);
+        }
+        if task.writes.is_empty() {
+            task.failures = 0;
+            self.schedule_round(kernel, key, SignedDuration::ZERO);
+        } else {
+            let delay = kernel.random.millis(&self.config.call);
+            self.schedule(kernel, delay, Step::Write(key.clone()));
+        }
+    }
+}
+
+/// 10 ms, then twice as long with each failure, up to 10 s.
+fn back_off(failures: u32) -> SignedDuration {
+    SignedDuration::from_millis(10 << failures.min(10)).min(SignedDuration::from_secs(10))
+}

@@ -1,0 +1,197 @@
+//! The requests of a process, and what can become of them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sluice_machine::{Commit, Effect};
+use sluice_traffic::ObjectRef;
+
+use crate::faults::WriteFault;
+use crate::kernel::Kernel;
+use crate::shell::cache::Cache;
+use crate::store::{ApiError, Key, Kind, Part, Preconditions, Writer, revision_of};
+
+/// A write that a plan wants.
+#[derive(Clone, Debug)]
+pub(super) struct Requested {
+    pub(super) target: Key,
+    pub(super) request: Request,
+    /// The effect that a guard must allow first, where it cannot be taken back.
+    pub(super) guarded: Option<Effect>,
+    /// With this write the commit is done: events may be published.
+    pub(super) publishes: bool,
+    /// It must meet the version that the write before it made.
+    follows: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    Create(Value),
+    Patch(Part, Value),
+    Delete(Preconditions),
+}
+
+/// Why a write ends a plan.
+pub(super) enum Failed {
+    /// The process has ended.
+    Crash,
+    /// The request failed; with `unknown` nobody knows whether it was applied.
+    Refused { unknown: bool },
+}
+
+impl Requested {
+    /// Where the plan writes the same object twice, the second write must meet the version that the first one made.
+    pub(super) fn follow(&mut self, written: &Key, object: &Value) {
+        if let Request::Patch(_, patch) = &mut self.request
+            && self.follows
+            && self.target == *written
+        {
+            patch["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+        }
+    }
+
+    pub(super) fn new(target: Key, request: Request) -> Requested {
+        Requested { target, request, guarded: None, publishes: false, follows: false }
+    }
+}
+
+/// The writes of a commit.
+pub(super) fn of_commit(rollout: &Key, commit: Commit) -> Vec<Requested> {
+    let parts = [(Part::Main, commit.object), (Part::Status, commit.status)];
+    let mut writes: Vec<Requested> = Vec::new();
+    for (part, patch) in parts {
+        let Some(mut patch) = patch else { continue };
+        patch["metadata"]["resourceVersion"] = Value::String(commit.resource_version.clone());
+        let follows = !writes.is_empty();
+        writes.push(Requested { follows, ..Requested::new(rollout.clone(), Request::Patch(part, patch)) });
+    }
+    if let Some(last) = writes.last_mut() {
+        last.publishes = true;
+    }
+    writes
+}
+
+/// The write of an effect. `owner` is the Rollout's owner reference for what it creates.
+pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Requested {
+    let guarded = effect.is_irreversible().then(|| effect.clone());
+    let created = |mut object: Value| {
+        object["metadata"]["namespace"] = json!(&*rollout.namespace);
+        object["metadata"]["ownerReferences"] = json!([owner]);
+        Request::Create(object)
+    };
+    let expecting = |mut patch: Value, uid: String, version: String| {
+        patch["metadata"]["uid"] = Value::String(uid);
+        patch["metadata"]["resourceVersion"] = Value::String(version);
+        Request::Patch(Part::Main, patch)
+    };
+    let (target, request) = match effect {
+        Effect::CreateReplicaSet { name, object } => (rollout.beside(Kind::ReplicaSet, &name), created(object)),
+        Effect::PatchReplicaSet { name, uid, resource_version, patch, .. } => {
+            (rollout.beside(Kind::ReplicaSet, &name), expecting(patch, uid, resource_version))
+        }
+        Effect::DeleteReplicaSet { name, uid, resource_version } => {
+            let only = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+            (rollout.beside(Kind::ReplicaSet, &name), Request::Delete(only))
+        }
+        Effect::SwitchService { name, patch, .. } => {
+            (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
+        }
+        Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
+        Effect::CreateRun { name, object } => (rollout.beside(Kind::AnalysisRun, &name), created(object)),
+        Effect::TerminateRun { name, uid, resource_version } => {
+            let patch = json!({"spec": {"terminate": true}});
+            (rollout.beside(Kind::AnalysisRun, &name), expecting(patch, uid, resource_version))
+        }
+        Effect::DeleteRun { name, uid } => {
+            let only = Preconditions { uid: Some(uid), resource_version: None };
+            (rollout.beside(Kind::AnalysisRun, &name), Request::Delete(only))
+        }
+    };
+    Requested { guarded, ..Requested::new(target, request) }
+}
+
+/// The address of a route object. Routes of kinds that are not modelled are never observed, so never written.
+pub(super) fn route_key(route: &ObjectRef) -> Key {
+    let kind = Kind::of(&route.api_version, &route.kind).expect("a route that was observed is of a kind that is modelled");
+    Key::new(kind, &route.namespace, &route.name)
+}
+
+/// Sends a request, with the fault that is due, if any.
+pub(super) fn perform(
+    kernel: &mut Kernel,
+    process: usize,
+    cache: &mut Cache,
+    task: &Key,
+    requested: &Requested,
+) -> Result<Option<Arc<Value>>, Failed> {
+    let fault = kernel.faults.of_next_write(&mut kernel.random);
+    let number = kernel.faults.writes;
+    kernel.note(|| describe(process, number, requested, fault));
+    let now = kernel.clock.now();
+    let outcome = match fault {
+        Some(WriteFault::CrashBefore) => return Err(Failed::Crash),
+        Some(WriteFault::CrashAfter) => {
+            let _ = send(kernel, process, requested);
+            return Err(Failed::Crash);
+        }
+        Some(WriteFault::TimeoutLost) => Err(ApiError::Timeout),
+        Some(WriteFault::TimeoutApplied) => send(kernel, process, requested).and(Err(ApiError::Timeout)),
+        Some(WriteFault::Conflict) => Err(ApiError::Conflict("a fault of the simulation".to_owned())),
+        Some(WriteFault::Server(status)) => Err(ApiError::Server(status)),
+        None => send(kernel, process, requested),
+    };
+    match outcome {
+        Ok(object) => {
+            match &object {
+                Some(object) => {
+                    // A write that changed nothing makes no event: it counts as seen where its version is known.
+                    if cache.put(&requested.target, object) {
+                        cache.wrote(task, &requested.target, Some(revision_of(object)), now);
+                    }
+                }
+                None => {
+                    let revision = kernel.store.revision();
+                    cache.wrote(task, &requested.target, Some(revision), now);
+                    cache.delete(&requested.target, revision);
+                }
+            }
+            Ok(object)
+        }
+        Err(error) => {
+            kernel.note(|| format!("controller-{process} {}: {error}", requested.target));
+            // A 504 and a create of what exists already tell as little as no answer.
+            let unknown = matches!(error, ApiError::Timeout | ApiError::Server(504) | ApiError::AlreadyExists(_));
+            if unknown {
+                cache.wrote(task, &requested.target, None, now);
+            }
+            Err(Failed::Refused { unknown: error == ApiError::Timeout })
+        }
+    }
+}
+
+fn send(kernel: &mut Kernel, process: usize, requested: &Requested) -> Result<Option<Arc<Value>>, ApiError> {
+    let (now, by, key) = (kernel.clock.now(), Writer::Controller(process), &requested.target);
+    match &requested.request {
+        Request::Create(object) => kernel.store.create(now, by, object.clone()).map(Some),
+        Request::Patch(part, patch) => kernel.store.patch(now, by, key, *part, patch).map(Some),
+        Request::Delete(only) => kernel.store.delete(now, by, key, only).map(|()| kernel.store.get(key).cloned()),
+    }
+}
+
+fn describe(process: usize, number: u64, requested: &Requested, fault: Option<WriteFault>) -> String {
+    let fault = fault.map(|fault| format!(" !{fault:?}")).unwrap_or_default();
+    let (verb, text) = match &requested.request {
+        Request::Create(object) => ("creates", format!(" {}", object["spec"]["replicas"])),
+        Request::Patch(part, patch) => (if *part == Part::Status { "patches the status of" } else { "patches" }, format!(" {patch}")),
+        Request::Delete(_) => ("deletes", String::new()),
+    };
+    format!("controller-{process} #{number}{fault} {verb} {}{text}", requested.target)
+}
+
+/// The owner reference to a Rollout for what it creates.
+pub(super) fn owner_reference(rollout: &Key, uid: &str) -> Value {
+    json!({
+        "apiVersion": rollout.kind.api_version(), "kind": rollout.kind.name(), "name": &*rollout.name,
+        "uid": uid, "controller": true, "blockOwnerDeletion": true,
+    })
+}
