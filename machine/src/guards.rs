@@ -8,7 +8,13 @@ use serde_json::Value;
 use sluice_crds::Rollout;
 use sluice_traffic::{Split, registry::Pair, routers::service};
 
-use crate::{Effect, Fact, Hold, ReplicaSet, World, references, rollout::replicas::carrying};
+use crate::{
+    Effect, Fact, Hold, ReplicaSet, World, references,
+    rollout::{
+        canary::routed_size,
+        replicas::{carrying, limits},
+    },
+};
 
 /// Whether `effect` may be carried out now: `Err` names the invariant that it would break. `world` is the freshest view that
 /// the shell could get.
@@ -246,8 +252,29 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
                 format!("Service {name} has no available pods and would get {percent} %"),
             );
         }
+        let needed = needed_for(world, name == &canary, percent);
+        if available < needed && !others_dead(name) {
+            return refuse("S2", format!("Service {name} would get {percent} % with {available} of {needed} pods"));
+        }
     }
     Ok(())
+}
+
+/// Pods that must be available before a Service gets `percent`. A canary that the steps size by setCanaryScale needs what they
+/// ask for; after an abort stable gets what it can carry, which the plan has worked out.
+fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
+    let status = world.rollout.status.clone().unwrap_or_default();
+    let strategy = world.rollout.spec.strategy.clone().unwrap_or_default();
+    let Some(canary) = strategy.canary else { return 1 };
+    let all = replicas(&world.rollout);
+    let limits = limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), all);
+    let tolerated = carrying(limits.unavailable, percent);
+    let full = carrying(all, percent).saturating_sub(tolerated).max(1);
+    if is_canary {
+        full.min(routed_size(all, &canary, &status).max(1))
+    } else {
+        full
+    }
 }
 
 /// The revision that a Service selects; `None` where it selects pods of every revision, or cannot be read.

@@ -9,8 +9,15 @@ use anyhow::{Context, Result, bail};
 pub fn step(name: &str, arguments: &[&str]) -> Result<()> {
     eprintln!("==> {name}: cargo {}", arguments.join(" "));
     let started = Instant::now();
-    let status = command().args(arguments).status().context("cargo could not be started")?;
-    eprintln!("==> {name}: {} after {} s", if status.success() { "done" } else { "failed" }, started.elapsed().as_secs());
+    let status = command()
+        .args(arguments)
+        .status()
+        .context("cargo could not be started")?;
+    eprintln!(
+        "==> {name}: {} after {} s",
+        if status.success() { "done" } else { "failed" },
+        started.elapsed().as_secs()
+    );
     if !status.success() {
         bail!("{name} failed");
     }

@@ -11,7 +11,16 @@ pub fn run() -> Result<ExitCode> {
     cargo::step("format", &["fmt", "--all", "--check"])?;
     tidy::check()?;
     box_build::run(&box_build::Command::Build)?;
-    let lints = ["clippy", "--locked", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let lints = [
+        "clippy",
+        "--locked",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     cargo::step("lints", &lints)?;
     test::run(&test::Options::default())
 }

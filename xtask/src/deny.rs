@@ -8,7 +8,10 @@ use crate::cargo;
 
 /// Installs cargo-deny where it is missing, and runs it. Advisories need their database, which cargo-deny fetches itself.
 pub fn run() -> Result<ExitCode> {
-    let installed = cargo::command().args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
+    let installed = cargo::command()
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !installed {
         cargo::step("install cargo-deny", &["install", "--locked", "cargo-deny"])?;
     }

@@ -43,8 +43,15 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         sum.add(&line);
     }
     let status = child.wait()?;
-    println!("tests: {} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
-    Ok(if status.success() && sum.failed == 0 && sum.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!(
+        "tests: {} passed, {} failed, {} skipped",
+        sum.passed, sum.failed, sum.ignored
+    );
+    Ok(if status.success() && sum.failed == 0 && sum.passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[derive(Default)]
@@ -57,7 +64,9 @@ struct Sum {
 impl Sum {
     /// Adds a line such as `test result: ok. 9 passed; 0 failed; 0 ignored; ...`.
     fn add(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
         let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2) {
             let Ok(count) = pair[0].parse::<u64>() else { continue };
