@@ -12,6 +12,7 @@
 //! Absent here: clients, sockets, clocks, and any decision about *when* traffic may move. That is `sluice-machine`.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(clippy::doc_markdown, reason = "kinds of Kubernetes stand in most sentences")]
 
 pub mod eff;
 mod managed_fields;
@@ -60,7 +61,7 @@ pub enum Acknowledgement {
 #[error("{object}: {path}: {problem}")]
 pub struct RouterProblem {
     /// The object.
-    pub object: ObjectRef,
+    pub object: Box<ObjectRef>,
     /// The field path within the object, for example `spec.rules[1].backendRefs`.
     pub path: String,
     /// What is wrong and what would be right.

@@ -164,16 +164,17 @@ fn apply(rule: &[(Role, u32)], scale: &Scale, pair: u64, wanted: Wanted) -> Vec<
 }
 
 /// What all backends of a role weigh together.
-pub(super) fn sum(rule: &[(Role, u32)], role: Role) -> u64 {
-    rule.iter()
+pub(super) fn sum(backends: &[(Role, u32)], role: Role) -> u64 {
+    backends
+        .iter()
         .filter(|(other, _)| *other == role)
         .map(|(_, weight)| u64::from(*weight))
         .sum()
 }
 
 /// How many backends have a role.
-pub(super) fn count(rule: &[(Role, u32)], role: Role) -> usize {
-    rule.iter().filter(|(other, _)| *other == role).count()
+pub(super) fn count(backends: &[(Role, u32)], role: Role) -> usize {
+    backends.iter().filter(|(other, _)| *other == role).count()
 }
 
 /// The greatest common divisor; 0 of 0 and 0.

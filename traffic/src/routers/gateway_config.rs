@@ -232,10 +232,12 @@ impl Reader {
                 continue;
             };
             match (used, value) {
-                (Use::Read, _) | (_, Value::Null) => {}
+                (Use::Read, _)
+                | (_, Value::Null)
+                | (Use::HeaderRoutes, Value::Bool(_))
+                | (Use::NoLabel, Value::Bool(true)) => {}
                 (Use::Notes, value) if value.is_string() => {}
                 (Use::Notes, _) => self.problem(&path, "is not a text"),
-                (Use::HeaderRoutes | Use::NoLabel, Value::Bool(true)) | (Use::HeaderRoutes, Value::Bool(false)) => {}
                 (Use::NoLabel, Value::Bool(false)) => {
                     self.problem(
                         &path,

@@ -136,20 +136,19 @@ impl std::fmt::Display for Parent {
     }
 }
 
-/// One controller that is content is enough; then a refusal weighs more than silence.
+/// One controller that is content is enough; then a refusal weighs more than silence; of the same the first is told.
 fn judge_parent(parent: &Parent, reports: &[Report<'_>], generation: i64) -> Judged {
-    let mut worst = Judged::Pending(format!("{parent}: no controller has reported on the route yet"));
-    for (index, report) in reports.iter().filter(|report| report.parent == *parent).enumerate() {
-        match (judge_report(report, generation), &worst) {
-            (Judged::Good, _) => return Judged::Good,
-            (Judged::Pending(_), Judged::Refused(_)) => {}
-            (Judged::Pending(_), _) if index > 0 => {}
-            (Judged::Refused(_), Judged::Refused(_)) => {}
-            (Judged::Refused(text), _) => worst = Judged::Refused(format!("{parent}: {text}")),
-            (Judged::Pending(text), _) => worst = Judged::Pending(format!("{parent}: {text}")),
+    let mut refused = None;
+    let mut pending = None;
+    for report in reports.iter().filter(|report| report.parent == *parent) {
+        match judge_report(report, generation) {
+            Judged::Good => return Judged::Good,
+            Judged::Refused(text) => refused = refused.or(Some(format!("{parent}: {text}"))),
+            Judged::Pending(text) => pending = pending.or(Some(format!("{parent}: {text}"))),
         }
     }
-    worst
+    let silence = || format!("{parent}: no controller has reported on the route yet");
+    refused.map_or_else(|| Judged::Pending(pending.unwrap_or_else(silence)), Judged::Refused)
 }
 
 fn judge_report(report: &Report<'_>, generation: i64) -> Judged {
@@ -171,9 +170,9 @@ fn judge_report(report: &Report<'_>, generation: i64) -> Judged {
             return Judged::Pending(format!("{controller} has not said {kind} yet"));
         };
         if condition.observed < generation {
+            let seen = condition.observed_in_words();
             return Judged::Pending(format!(
-                "{controller} has seen generation {} and not yet {generation} ({kind})",
-                condition.observed
+                "{controller} has seen {seen} and not yet {generation} ({kind})"
             ));
         }
         if condition.status != "True" {
@@ -202,6 +201,14 @@ impl<'a> Condition<'a> {
             // Without a generation nothing says that it belongs to this one.
             observed: value.get("observedGeneration").and_then(Value::as_i64).unwrap_or(-1),
         })
+    }
+
+    fn observed_in_words(&self) -> String {
+        if self.observed < 0 {
+            "no generation".to_owned()
+        } else {
+            format!("generation {}", self.observed)
+        }
     }
 
     fn in_words(&self) -> String {

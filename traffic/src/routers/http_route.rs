@@ -16,8 +16,8 @@
 //!   an abort must get through.
 //!
 //! Patches replace the whole list of rules, as merge patches must, by the list just read, under its resourceVersion. The members
-//! of each JSON object in it keep their order or come out sorted, depending on whether serde_json's `preserve_order` is on
-//! somewhere in the build. Both mean the same; nothing here relies on either.
+//! of each JSON object in it keep their order or come out sorted, depending on whether the feature `preserve_order` of
+//! `serde_json` is on somewhere in the build. Both mean the same; nothing here relies on either.
 
 use std::collections::BTreeMap;
 
@@ -222,11 +222,11 @@ impl<'a> Route<'a> {
 
     /// The rules to manage: at least one. With `lenient`, names that cannot be served are passed over.
     fn managed(&self, names: &[String], lenient: bool) -> Result<Vec<&Rule>, RouterProblem> {
-        let named = |rule: &&Rule| names.is_empty() || rule.name.as_ref().is_some_and(|name| names.contains(name));
+        let wanted = |rule: &&Rule| names.is_empty() || rule.name.as_ref().is_some_and(|name| names.contains(name));
         let managed: Vec<&Rule> = self
             .rules
             .iter()
-            .filter(named)
+            .filter(wanted)
             .filter(|rule| rule.can_be_managed())
             .collect();
         if !managed.is_empty() && lenient {
@@ -382,7 +382,7 @@ impl<'a> Route<'a> {
 
     fn problem(&self, path: impl Into<String>, problem: impl Into<String>) -> RouterProblem {
         RouterProblem {
-            object: self.reference.clone(),
+            object: Box::new(self.reference.clone()),
             path: path.into(),
             problem: problem.into(),
         }

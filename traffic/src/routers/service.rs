@@ -37,7 +37,7 @@ pub fn observe(service: &Value) -> Selected {
 /// The merge patch that makes the selector name `revision`, records `moving` and the managing Rollout, with the Service's
 /// resourceVersion in it. `None` when the selector and the annotation `managed-by` already are so.
 ///
-/// Refused: a Service without a resourceVersion, and one of type ExternalName, which selects no pods.
+/// Refused: a Service without a resourceVersion, and one of type `ExternalName`, which selects no pods.
 pub fn edit(service: &Value, revision: &str, rollout: &str, moving: &Moving) -> Result<Option<Value>, RouterProblem> {
     let switched = self::revision(service) == Some(revision);
     if switched && annotation(service, MANAGED_BY_ANNOTATION) == Some(rollout) {
@@ -88,7 +88,7 @@ fn problem(service: &Value, path: &str, text: &str) -> RouterProblem {
         name: metadata(service, "name").unwrap_or_default().to_owned(),
     };
     RouterProblem {
-        object,
+        object: Box::new(object),
         path: path.to_owned(),
         problem: text.to_owned(),
     }
