@@ -254,7 +254,10 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
         }
         let needed = needed_for(world, name == &canary, percent);
         if available < needed && !others_dead(name) {
-            return refuse("S2", format!("Service {name} would get {percent} % with {available} of {needed} pods"));
+            return refuse(
+                "S2",
+                format!("Service {name} would get {percent} % with {available} of {needed} pods"),
+            );
         }
     }
     Ok(())

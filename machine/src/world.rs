@@ -208,6 +208,8 @@ pub struct Endpoints {
 pub struct Memory {
     /// When an object was first seen acknowledged, and at which resourceVersion or generation.
     pub acknowledged: BTreeMap<ObjectRef, (String, Timestamp)>,
+    /// Objects that somebody else changed under our hands, and which field manager did. Kept until our answer has settled.
+    pub contested: BTreeMap<String, Option<String>>,
     /// When we last committed a status.
     pub committed_at: Option<Timestamp>,
 }

@@ -259,7 +259,7 @@ fn select<'a>(
     if let Some(problem) = &traffic.problem {
         turn.hold(problem.clone());
     }
-    if let Some(foreign) = traffic.foreign() {
+    if let Some(foreign) = traffic.foreign(turn) {
         turn.hold(foreign);
     }
     let active_aim = active_aim(context, blue_green, status);

@@ -72,7 +72,8 @@ fn describe_weights(turn: &mut Turn<'_>, context: &Context<'_>, traffic: &Traffi
     let before = canary_status.weights.as_ref().map(|weights| weights.canary.weight);
     if before.is_some_and(|before| before != weights.canary.weight) {
         let message = format!("Traffic weight updated from {} to {percent}", before.unwrap_or(0));
-        let key = context.event_key(&format!("weight/{percent}/{}", turn.now));
+        let generation = traffic.routes.first().map_or(0, |route| route.observed.generation);
+        let key = context.event_key(&format!("weight/{percent}/{generation}"));
         turn.event(crate::EventKind::Normal, "TrafficWeightUpdated", message, key);
     }
     canary_status.weights = Some(weights);
@@ -111,7 +112,6 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
         let due = committed + context.world.settings.count_interval;
         if turn.now < due {
             turn.wake(due);
-            turn.events.clear();
             return None;
         }
     }

@@ -29,6 +29,24 @@ pub(super) struct Service<'a> {
     pub selected: service::Selected,
 }
 
+impl Service<'_> {
+    fn object(&self) -> ObjectRef {
+        ObjectRef {
+            api_version: "v1".to_owned(),
+            kind: "Service".to_owned(),
+            namespace: self.value["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            name: self.name.to_owned(),
+        }
+    }
+
+    fn resource_version(&self) -> &str {
+        self.value["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+}
+
 /// All routes and Services of a Rollout that can be worked with, and why the others cannot.
 pub(super) struct Traffic<'a> {
     pub routes: Vec<Route<'a>>,
@@ -305,13 +323,7 @@ impl<'a> Traffic<'a> {
             return Settling::Settled;
         };
         let moving = service.selected.moving.as_ref();
-        let metadata = &service.value["metadata"];
-        let object = ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "Service".to_owned(),
-            namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),
-            name: service.name.to_owned(),
-        };
+        let object = service.object();
         let version = format!(
             "{revision}@{}",
             moving.map_or(Timestamp::UNIX_EPOCH, |moving| moving.at)
@@ -320,8 +332,7 @@ impl<'a> Traffic<'a> {
             let moved = moving.map_or(Timestamp::UNIX_EPOCH, |_| seen);
             return self.draining(turn, object.to_string(), moved);
         }
-        let resource_version = metadata["resourceVersion"].as_str().unwrap_or_default();
-        let what = match turn.endpoints(service.name, resource_version) {
+        let what = match turn.endpoints(service.name, service.resource_version()) {
             None => "its endpoints are being read".to_owned(),
             Some(Fact::Known(endpoints)) => {
                 let others: u32 = endpoints
@@ -351,10 +362,14 @@ impl<'a> Traffic<'a> {
     fn draining(&self, turn: &mut Turn<'a>, object: String, moved: Timestamp) -> Settling {
         let until = moved + self.drain;
         if turn.now >= until {
+            turn.memory.contested.remove(&object);
             return Settling::Settled;
         }
         turn.wake(until);
-        Settling::Waiting(Hold::Draining { object, until })
+        Settling::Waiting(match turn.memory.contested.get(&object).cloned() {
+            Some(manager) => Hold::ForeignWriter { object, manager },
+            None => Hold::Draining { object, until },
+        })
     }
 
     fn timed_out(&self, turn: &mut Turn<'a>, moving: Option<&Moving>, hold: Hold) -> Settling {
@@ -371,10 +386,7 @@ impl<'a> Traffic<'a> {
 
     /// Ready endpoints of `hash` behind a Service; `None` while they are being asked for or cannot be read.
     pub fn ready_endpoints(&self, turn: &mut Turn<'a>, service: &Service<'a>, hash: &str) -> Option<u32> {
-        let resource_version = service.value["metadata"]["resourceVersion"]
-            .as_str()
-            .unwrap_or_default();
-        let endpoints = turn.endpoints(service.name, resource_version)?.known()?;
+        let endpoints = turn.endpoints(service.name, service.resource_version())?.known()?;
         Some(endpoints.ready.get(hash).copied().unwrap_or(0))
     }
 
@@ -475,8 +487,16 @@ impl<'a> Traffic<'a> {
         Ok(())
     }
 
-    /// Somebody else's write on a route or Service since our own last one.
-    pub fn foreign(&self) -> Option<Hold> {
+    /// Somebody else's write on a route or Service since our own last one. It is remembered until our answer has settled.
+    pub fn foreign(&self, turn: &mut Turn<'a>) -> Option<Hold> {
+        let found = self.find_foreign();
+        if let Some(Hold::ForeignWriter { object, manager }) = &found {
+            turn.memory.contested.insert(object.clone(), manager.clone());
+        }
+        found
+    }
+
+    fn find_foreign(&self) -> Option<Hold> {
         let routes = self.routes.iter().find_map(|route| {
             let moving = route.observed.moving.as_ref()?;
             let wanted = moving.to.weights();
@@ -497,7 +517,7 @@ impl<'a> Traffic<'a> {
                 let written = moving.to.parts.keys().next().map(|dest| dest.revision.as_str());
                 let manager = service.selected.foreign_manager.clone();
                 (written != service.selected.revision.as_deref()).then(|| Hold::ForeignWriter {
-                    object: format!("Service {}", service.name),
+                    object: service.object().to_string(),
                     manager,
                 })
             })
