@@ -151,7 +151,7 @@ impl Cluster {
         let endless = |actor: &Actor| match actor {
             Actor::Chaos | Actor::FaultsEnd => true,
             Actor::Process { process, epoch, step } => {
-                matches!(step, Step::Resync) || *epoch != self.processes[*process].epoch()
+                *epoch != self.processes[*process].epoch() || !self.processes[*process].awaits(step)
             }
             Actor::Deliver { process, epoch, .. } => *epoch != self.processes[*process].epoch(),
             _ => false,

@@ -18,6 +18,8 @@ mod models;
 mod observer;
 mod random;
 mod safety;
+mod scenario;
+pub mod scenarios;
 mod shell;
 mod store;
 
@@ -32,5 +34,6 @@ pub use models::{
 pub use observer::{Observer, Stand, Transition};
 pub use random::{Millis, Random};
 pub use safety::Violation;
+pub use scenario::{Played, Scenario};
 pub use shell::ShellConfig;
 pub use store::{ApiError, Change, Happened, Key, Kind, Part, Preconditions, Store, Writer, key_of};

@@ -32,6 +32,8 @@ pub struct Flow {
     pub entry: Entry,
     /// Requests in a second.
     pub per_second: f64,
+    /// When they begin.
+    pub from: Timestamp,
 }
 
 /// Why requests were lost.
@@ -178,14 +180,17 @@ impl Models {
     pub(crate) fn disturb(&mut self, now: Timestamp) {
         let from = self.plane.since;
         self.plane.since = now;
-        let seconds = (now - from).total(jiff::Unit::Second).unwrap_or(0.0);
-        if seconds <= 0.0 || self.plane.traffic.is_empty() {
+        if now <= from || self.plane.traffic.is_empty() {
             return;
         }
         let mut served: Vec<(Arc<str>, f64)> = Vec::new();
         let mut lost: Vec<(LossReason, Arc<str>, f64)> = Vec::new();
         for flow in &self.plane.traffic {
-            let requests = flow.per_second * seconds;
+            let seconds = now.duration_since(from.max(flow.from)).as_secs_f64();
+            let requests = flow.per_second * seconds.max(0.0);
+            if requests == 0.0 {
+                continue;
+            }
             self.plane.fates(flow, &self.pods, &mut |fate, share| match fate {
                 Fate::Served(version) => served.push((version, share * requests)),
                 Fate::Lost(reason, place) => lost.push((reason, place, share * requests)),

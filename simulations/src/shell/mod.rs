@@ -154,6 +154,15 @@ impl Process {
         self.tasks.values().all(|task| task.writes.is_empty() && !task.due) && self.cache.ledger_is_empty()
     }
 
+    /// Whether a step that is scheduled can still change anything.
+    pub(crate) fn awaits(&self, step: &Step) -> bool {
+        match step {
+            Step::Resync => false,
+            Step::Wake(key, at) => self.tasks.get(key).is_some_and(|task| task.wake == Some(*at)),
+            _ => true,
+        }
+    }
+
     /// Starts the process: everything is listed, all objects are looked at.
     pub(crate) fn start(&mut self, kernel: &mut Kernel) {
         self.alive = true;

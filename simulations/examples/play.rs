@@ -1,0 +1,31 @@
+//! Plays a scenario and prints what happened: `cargo run -p sluice-simulations --example play -- routed-good 1 [trace]`.
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_else(|| "routed-good".to_owned());
+    let seed = arguments.next().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let traced = arguments.next().is_some();
+    for mut scenario in sluice_simulations::scenarios::all() {
+        if scenario.name != name && name != "all" {
+            continue;
+        }
+        scenario.config.trace = traced;
+        let played = scenario.play(seed);
+        if traced {
+            print!("{}", played.cluster.trace());
+        }
+        println!("== {} seed {seed}: settled {} at {}", scenario.name, played.settled, played.cluster.now());
+        for transition in played.cluster.observer().transitions() {
+            let millis = transition.at.as_millisecond() - sluice_simulations::START.as_millisecond();
+            println!("{:>8} {}", millis, transition.stand);
+        }
+        println!("writes {} decisions {}", played.cluster.writes(), played.cluster.decisions());
+        println!("{:?} lost {}", played.cluster.totals().served, played.cluster.totals().lost());
+        for loss in &played.cluster.totals().losses {
+            println!("{loss:?}");
+        }
+        for violation in played.cluster.violations() {
+            println!("{violation:?}");
+        }
+    }
+}
