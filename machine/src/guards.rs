@@ -128,7 +128,7 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
     if reaching.is_empty() {
         return Ok(());
     }
-    if to == 0 && all > 0 && !has_router {
+    if to == 0 && all > 0 {
         return refuse("S1", format!("Service {} selects this revision", reaching[0]));
     }
     let pair = Pair {

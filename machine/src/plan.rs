@@ -283,7 +283,7 @@ impl std::fmt::Display for Hold {
                 )
             }
             Hold::InvalidSpec { problems } => write!(f, "the spec is invalid: {problems}"),
-            Hold::Unknown { what, why } => write!(f, "{what} is not known: {why}"),
+            Hold::Unknown { what, why } => write!(f, "{what}: not known, because {why}"),
             Hold::Missing { what } => write!(f, "{what} does not exist"),
             Hold::PausedByUser => f.write_str("spec.paused is true: set it to false to go on"),
             Hold::Paused {

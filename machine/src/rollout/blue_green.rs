@@ -32,7 +32,7 @@ pub(super) fn advance<'a>(
     }
     take_commands(turn, context, status);
     if status.abort == Some(true) {
-        turn.hold(Hold::Aborted);
+        turn.hold_otherwise(Hold::Aborted);
         return;
     }
     if context.rollout.spec.paused == Some(true) {
@@ -113,7 +113,7 @@ fn abort(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus,
         context.event_key(&format!("abort/{}", turn.now)),
     );
     turn.abort_message = Some(message);
-    turn.hold(Hold::Aborted);
+    turn.hold_otherwise(Hold::Aborted);
 }
 
 fn promote(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, why: &str) {

@@ -100,7 +100,7 @@ pub(super) fn advance<'a>(
     }
     take_commands(turn, context, canary, status);
     if status.abort == Some(true) {
-        turn.hold(Hold::Aborted);
+        turn.hold_otherwise(Hold::Aborted);
         return;
     }
     if context.rollout.spec.paused == Some(true) {
@@ -229,7 +229,7 @@ fn abort(
         context.event_key(&format!("abort/{}", turn.now)),
     );
     turn.abort_message = Some(message);
-    turn.hold(Hold::Aborted);
+    turn.hold_otherwise(Hold::Aborted);
 }
 
 fn promote(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus, why: &str) {

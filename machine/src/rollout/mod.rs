@@ -12,6 +12,8 @@ pub mod replicas;
 mod routed;
 mod runs;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod turn;
 

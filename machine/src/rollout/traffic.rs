@@ -261,14 +261,9 @@ impl<'a> Traffic<'a> {
                 let shares = reaching.iter().map(|name| self.share(&weights, name)).sum::<u32>();
                 need.percent = need.percent.max(shares.min(100));
             }
-            let unmanaged = &route.observed.unmanaged;
-            need.any |= unmanaged
-                .iter()
-                .any(|weights| reaching.iter().any(|name| weights.share_of(name) > 0));
         }
-        if self.routes.is_empty() {
-            need.any = !reaching.is_empty();
-        }
+        // Whoever uses a Service by its name, or by a rule that is not managed, must find somebody behind it.
+        need.any = !reaching.is_empty();
         need
     }
 

@@ -21,6 +21,7 @@ pub(super) struct Turn<'a> {
     pub abort_message: Option<String>,
     wake_at: Option<Timestamp>,
     hold: Option<Hold>,
+    otherwise: Option<Hold>,
 }
 
 impl<'a> Turn<'a> {
@@ -35,6 +36,7 @@ impl<'a> Turn<'a> {
             abort_message: None,
             wake_at: None,
             hold: None,
+            otherwise: None,
         }
     }
 
@@ -47,8 +49,13 @@ impl<'a> Turn<'a> {
         self.hold.get_or_insert(hold);
     }
 
+    /// Notes why the Rollout waits where nothing more exact is found.
+    pub fn hold_otherwise(&mut self, hold: Hold) {
+        self.otherwise.get_or_insert(hold);
+    }
+
     pub fn holds(&self) -> Option<&Hold> {
-        self.hold.as_ref()
+        self.hold.as_ref().or(self.otherwise.as_ref())
     }
 
     /// Asks to be woken at `at` at the latest.

@@ -24,6 +24,8 @@
 mod schedule;
 mod verdict;
 
+pub use schedule::{ERROR_RETRY, LEAST_WAIT};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -123,8 +125,15 @@ pub fn decide(now: Timestamp, world: &RunWorld) -> RunPlan {
         return RunPlan::hold(RunHold::Ended(old.phase));
     }
     let spec = &world.run.spec;
-    let mut status = AnalysisRunStatus { phase: AnalysisPhase::Running, ..old.clone() };
-    status.started_at = old.started_at.clone().filter(|at| at.timestamp().is_some()).or(Some(now.into()));
+    let mut status = AnalysisRunStatus {
+        phase: AnalysisPhase::Running,
+        ..old.clone()
+    };
+    status.started_at = old
+        .started_at
+        .clone()
+        .filter(|at| at.timestamp().is_some())
+        .or(Some(now.into()));
     let metrics = match prepare(spec) {
         Ok(metrics) => metrics,
         Err(problems) => {
@@ -142,12 +151,19 @@ pub fn decide(now: Timestamp, world: &RunWorld) -> RunPlan {
     let ended = verdict::assess(&mut recorded, &metrics, spec.terminate.unwrap_or(false), now);
     let waiting_since = pending.values().map(|taken| taken.finished_at.min(now)).min();
     let batch_until = waiting_since.map(|at| at.saturating_add(BATCH).unwrap_or(Timestamp::MAX));
-    let under_way = world.in_flight.iter().any(|key| !is_recorded(&world.run, key) && !pending.contains_key(key));
+    let under_way = world
+        .in_flight
+        .iter()
+        .any(|key| !is_recorded(&world.run, key) && !pending.contains_key(key));
     if ended {
         return written(world, &old, &recorded, Vec::new());
     }
     let complete = !under_way || batch_until.is_some_and(|until| until <= now);
-    let written_now = if complete || pending.is_empty() { recorded } else { start_only(status, &metrics, now) };
+    let written_now = if complete || pending.is_empty() {
+        recorded
+    } else {
+        start_only(status, &metrics, now)
+    };
     let held_back = if complete { None } else { batch_until };
     let due = schedule::due(now, &written_now, &metrics);
     let known = |key: &MeasureKey| world.in_flight.contains(key) || world.answers.contains_key(key);
@@ -174,7 +190,10 @@ pub fn is_recorded(run: &AnalysisRun, key: &MeasureKey) -> bool {
 
 impl RunPlan {
     fn hold(hold: RunHold) -> RunPlan {
-        RunPlan { hold: Some(hold), ..RunPlan::default() }
+        RunPlan {
+            hold: Some(hold),
+            ..RunPlan::default()
+        }
     }
 }
 
@@ -187,26 +206,40 @@ struct Prepared {
 /// All metrics, or all problems of the spec.
 fn prepare(spec: &AnalysisRunSpec) -> Result<Vec<Prepared>, String> {
     let arguments = spec.args.as_deref().unwrap_or_default();
-    let resolved: Result<Vec<Metric>, _> =
-        spec.metrics.iter().map(|metric| args::resolve(metric, arguments, None)).collect();
+    let resolved: Result<Vec<Metric>, _> = spec
+        .metrics
+        .iter()
+        .map(|metric| args::resolve(metric, arguments, None))
+        .collect();
     let resolved = resolved.map_err(|problem| format!("unable to resolve metric arguments: {problem}"))?;
     let mut problems: Vec<String> = metric::problems(&resolved).iter().map(ToString::to_string).collect();
     let dry_run = spec.dry_run.as_deref().unwrap_or_default();
     let retention = spec.measurement_retention.as_deref().unwrap_or_default();
-    problems.extend(template::rule_problems(&resolved, dry_run, retention).iter().map(ToString::to_string));
+    problems.extend(
+        template::rule_problems(&resolved, dry_run, retention)
+            .iter()
+            .map(ToString::to_string),
+    );
     if !dry_run.is_empty() {
         problems.push("dryRun is not supported yet: remove it".to_owned());
     }
     let mut prepared = Vec::new();
     for metric in &resolved {
         match metric::limits(metric) {
-            Ok(limits) => prepared.push(Prepared { name: metric.name.clone(), limits }),
+            Ok(limits) => prepared.push(Prepared {
+                name: metric.name.clone(),
+                limits,
+            }),
             // Said above already.
             Err(_) if !problems.is_empty() => {}
             Err(more) => problems.extend(more.iter().map(ToString::to_string)),
         }
     }
-    if problems.is_empty() { Ok(prepared) } else { Err(problems.join("; ")) }
+    if problems.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(problems.join("; "))
+    }
 }
 
 /// The results that are to be recorded next: of each metric the one of its next attempt.
@@ -226,7 +259,11 @@ fn start_only(mut status: AnalysisRunStatus, metrics: &[Prepared], now: Timestam
 }
 
 fn result<'s>(status: &'s AnalysisRunStatus, metric: &str) -> Option<&'s MetricResult> {
-    status.metric_results.iter().flatten().find(|result| result.name == metric)
+    status
+        .metric_results
+        .iter()
+        .flatten()
+        .find(|result| result.name == metric)
 }
 
 /// How many measurements of a metric are recorded, errors included.
@@ -243,11 +280,18 @@ fn number(count: Option<i32>) -> i32 {
 /// Adds a measurement to the results of its metric.
 fn record(status: &mut AnalysisRunStatus, spec: &AnalysisRunSpec, metric: &str, taken: &Taken) {
     let results = status.metric_results.get_or_insert_default();
-    let at = results.iter().position(|result| result.name == metric).unwrap_or_else(|| {
-        let phase = AnalysisPhase::Running;
-        results.push(MetricResult { name: metric.to_owned(), phase, ..MetricResult::default() });
-        results.len() - 1
-    });
+    let at = results
+        .iter()
+        .position(|result| result.name == metric)
+        .unwrap_or_else(|| {
+            let phase = AnalysisPhase::Running;
+            results.push(MetricResult {
+                name: metric.to_owned(),
+                phase,
+                ..MetricResult::default()
+            });
+            results.len() - 1
+        });
     let result = &mut results[at];
     let phase = match &taken.measured.phase {
         phase if phase.completed() => phase.clone(),
@@ -291,19 +335,24 @@ fn record(status: &mut AnalysisRunStatus, spec: &AnalysisRunSpec, metric: &str, 
 }
 
 /// The plan that writes what changed.
-fn written(
-    world: &RunWorld,
-    old: &AnalysisRunStatus,
-    new: &AnalysisRunStatus,
-    measure: Vec<MeasureKey>,
-) -> RunPlan {
-    let before = if world.run.status.is_some() { json!(old) } else { json!({}) };
+fn written(world: &RunWorld, old: &AnalysisRunStatus, new: &AnalysisRunStatus, measure: Vec<MeasureKey>) -> RunPlan {
+    let before = if world.run.status.is_some() {
+        json!(old)
+    } else {
+        json!({})
+    };
     let commit = crate::json::diff(&before, &json!(new)).map(|change| RunCommit {
         resource_version: world.run.metadata.resource_version.clone().unwrap_or_default(),
         patch: json!({ "status": change }),
     });
     let hold = (commit.is_none() && new.phase.completed()).then(|| RunHold::Ended(new.phase.clone()));
-    RunPlan { commit, measure, events: events(old, new), hold, wake_at: None }
+    RunPlan {
+        commit,
+        measure,
+        events: events(old, new),
+        hold,
+        wake_at: None,
+    }
 }
 
 /// One event for each metric that ends and one for the run, with the reasons and texts of Argo Rollouts.
@@ -314,12 +363,22 @@ fn events(old: &AnalysisRunStatus, new: &AnalysisRunStatus) -> Vec<Event> {
         let before = result(old, &metric.name).map(|result| &result.phase);
         if let (true, Some((kind, reason, _))) = (ends(before, &metric.phase), event_kind(&metric.phase)) {
             let message = format!("Metric '{}' Completed. Result: {}", metric.name, metric.phase);
-            events.push(Event { kind, reason, message, key: format!("metric {}", metric.name) });
+            events.push(Event {
+                kind,
+                reason,
+                message,
+                key: format!("metric {}", metric.name),
+            });
         }
     }
     if let (true, Some((kind, _, reason))) = (ends(Some(&old.phase), &new.phase), event_kind(&new.phase)) {
         let message = format!("Analysis Completed. Result: {}", new.phase);
-        events.push(Event { kind, reason, message, key: "run".to_owned() });
+        events.push(Event {
+            kind,
+            reason,
+            message,
+            key: "run".to_owned(),
+        });
     }
     events
 }

@@ -9,23 +9,24 @@ use super::{Prepared, number};
 
 /// Brings phases, messages and summary of the status up to date with its results. `true` if the run has ended by that;
 /// then it has its phase, its message and its end.
-pub(super) fn assess(
-    status: &mut AnalysisRunStatus,
-    metrics: &[Prepared],
-    terminate: bool,
-    now: Timestamp,
-) -> bool {
+pub(super) fn assess(status: &mut AnalysisRunStatus, metrics: &[Prepared], terminate: bool, now: Timestamp) -> bool {
     for metric in metrics {
-        let Some(result) = result_mut(status, &metric.name) else { continue };
+        let Some(result) = result_mut(status, &metric.name) else {
+            continue;
+        };
         let phase = metric_phase(&metric.limits, result, terminate);
         enter(result, phase);
     }
     // A metric that ended badly ends the run, whatever the others would still say.
     let bad = |phase: &AnalysisPhase| phase.completed() && *phase != AnalysisPhase::Successful;
-    let ending = metrics.iter().any(|metric| super::result(status, &metric.name).is_some_and(|result| bad(&result.phase)));
+    let ending = metrics
+        .iter()
+        .any(|metric| super::result(status, &metric.name).is_some_and(|result| bad(&result.phase)));
     if ending {
         for metric in metrics {
-            let Some(result) = result_mut(status, &metric.name) else { continue };
+            let Some(result) = result_mut(status, &metric.name) else {
+                continue;
+            };
             if !result.phase.completed() {
                 enter(result, AnalysisPhase::Successful);
             }
@@ -52,12 +53,19 @@ pub(super) fn metric_phase(limits: &Limits, result: &MetricResult, terminate: bo
         return result.phase.clone();
     }
     if number(result.count) == 0 && number(result.error) == 0 {
-        return if terminate { AnalysisPhase::Successful } else { AnalysisPhase::Pending };
+        return if terminate {
+            AnalysisPhase::Successful
+        } else {
+            AnalysisPhase::Pending
+        };
     }
     if let Some((phase, _)) = exceeded(limits, result) {
         return phase;
     }
-    if limits.consecutive_success.is_some_and(|limit| number(result.consecutive_success) >= limit) {
+    if limits
+        .consecutive_success
+        .is_some_and(|limit| number(result.consecutive_success) >= limit)
+    {
         return AnalysisPhase::Successful;
     }
     if limits.count.is_some_and(|count| number(result.count) >= count) {
@@ -67,7 +75,11 @@ pub(super) fn metric_phase(limits: &Limits, result: &MetricResult, terminate: bo
             (None, _) => evidence(result),
         };
     }
-    if terminate { evidence(result) } else { AnalysisPhase::Running }
+    if terminate {
+        evidence(result)
+    } else {
+        AnalysisPhase::Running
+    }
 }
 
 /// Successful only where something succeeded.
@@ -88,7 +100,10 @@ fn exceeded(limits: &Limits, result: &MetricResult) -> Option<(AnalysisPhase, St
     let (failed, inconclusive) = (number(result.failed), number(result.inconclusive));
     let errors = number(result.consecutive_error);
     if let Some(limit) = limits.failure.filter(|limit| failed > *limit) {
-        return Some((AnalysisPhase::Failed, format!("failed ({failed}) > failureLimit ({limit})")));
+        return Some((
+            AnalysisPhase::Failed,
+            format!("failed ({failed}) > failureLimit ({limit})"),
+        ));
     }
     if errors > limits.consecutive_error {
         let limit = limits.consecutive_error;
@@ -127,7 +142,12 @@ fn enter(result: &mut MetricResult, phase: AnalysisPhase) {
     if result.phase == phase {
         return;
     }
-    result.message = result.measurements.iter().flatten().last().and_then(|last| last.message.clone());
+    result.message = result
+        .measurements
+        .iter()
+        .flatten()
+        .last()
+        .and_then(|last| last.message.clone());
     result.phase = phase;
 }
 
@@ -136,7 +156,9 @@ fn run_phase(status: &AnalysisRunStatus, metrics: &[Prepared], terminate: bool) 
     let mut worst: Option<&AnalysisPhase> = None;
     let mut message = terminate.then(|| "Run Terminated".to_owned());
     for metric in metrics {
-        let Some(result) = super::result(status, &metric.name).filter(|result| result.phase.completed()) else { continue };
+        let Some(result) = super::result(status, &metric.name).filter(|result| result.phase.completed()) else {
+            continue;
+        };
         if worst.is_some_and(|worst| badness(&result.phase) <= badness(worst)) {
             continue;
         }
@@ -144,8 +166,13 @@ fn run_phase(status: &AnalysisRunStatus, metrics: &[Prepared], terminate: bool) 
         if result.phase != AnalysisPhase::Successful {
             let reason = reason(&metric.limits, result);
             let said = result.message.as_deref().filter(|said| !said.is_empty());
-            let said = said.map(|said| format!(": \"Error Message: {said}\"")).unwrap_or_default();
-            message = Some(format!("Metric \"{}\" assessed {} due to {reason}{said}", metric.name, result.phase));
+            let said = said
+                .map(|said| format!(": \"Error Message: {said}\""))
+                .unwrap_or_default();
+            message = Some(format!(
+                "Metric \"{}\" assessed {} due to {reason}{said}",
+                metric.name, result.phase
+            ));
         }
     }
     (worst.cloned().unwrap_or(AnalysisPhase::Successful), message)
@@ -163,7 +190,10 @@ fn badness(phase: &AnalysisPhase) -> u8 {
 
 fn summary(status: &AnalysisRunStatus, metrics: &[Prepared]) -> RunSummary {
     let ended = |phase: AnalysisPhase| {
-        let count = metrics.iter().filter(|m| super::result(status, &m.name).is_some_and(|r| r.phase == phase)).count();
+        let count = metrics
+            .iter()
+            .filter(|m| super::result(status, &m.name).is_some_and(|r| r.phase == phase))
+            .count();
         some(count)
     };
     RunSummary {
@@ -181,5 +211,9 @@ fn some(count: usize) -> Option<i32> {
 }
 
 fn result_mut<'s>(status: &'s mut AnalysisRunStatus, metric: &str) -> Option<&'s mut MetricResult> {
-    status.metric_results.iter_mut().flatten().find(|result| result.name == metric)
+    status
+        .metric_results
+        .iter_mut()
+        .flatten()
+        .find(|result| result.name == metric)
 }

@@ -24,19 +24,30 @@ pub fn analysis_template(spec: &AnalysisTemplateSpec) -> Vec<Problem> {
     }
     for (index, reference) in templates.iter().enumerate() {
         let missing = is_empty(reference.template_name.as_ref());
-        report.add_if(missing, format!("spec.templates[{index}].templateName"), "name an AnalysisTemplate");
+        report.add_if(
+            missing,
+            format!("spec.templates[{index}].templateName"),
+            "name an AnalysisTemplate",
+        );
     }
     let mut names = BTreeSet::new();
     for (index, arg) in spec.args.iter().flatten().enumerate() {
         let at = format!("spec.args[{index}]");
         report.add_if(arg.name.is_empty(), format!("{at}.name"), "is empty");
-        report.add_if(!names.insert(&arg.name), format!("{at}.name"), "another argument has this name");
+        report.add_if(
+            !names.insert(&arg.name),
+            format!("{at}.name"),
+            "another argument has this name",
+        );
         let both = arg.value.is_some() && arg.value_from.is_some();
         report.add_if(both, &at, "has both value and valueFrom: leave one out");
         if let Some(from) = &arg.value_from
             && from.secret_key_ref.is_some() == from.field_ref.is_some()
         {
-            report.add(format!("{at}.valueFrom"), "must have exactly one of secretKeyRef and fieldRef");
+            report.add(
+                format!("{at}.valueFrom"),
+                "must have exactly one of secretKeyRef and fieldRef",
+            );
         }
     }
     report.found
@@ -46,13 +57,24 @@ pub fn analysis_template(spec: &AnalysisTemplateSpec) -> Vec<Problem> {
 pub(super) fn check(report: &mut Report, at: &str, analysis: &RolloutAnalysis) {
     let templates = analysis.templates.as_deref().unwrap_or_default();
     if templates.is_empty() {
-        report.add(format!("{at}.templates"), "is empty: name at least one AnalysisTemplate");
+        report.add(
+            format!("{at}.templates"),
+            "is empty: name at least one AnalysisTemplate",
+        );
     }
     for (index, reference) in templates.iter().enumerate() {
         let missing = is_empty(reference.template_name.as_ref());
-        report.add_if(missing, format!("{at}.templates[{index}].templateName"), "name an AnalysisTemplate");
+        report.add_if(
+            missing,
+            format!("{at}.templates[{index}].templateName"),
+            "name an AnalysisTemplate",
+        );
     }
-    check_args(report, &format!("{at}.args"), analysis.args.as_deref().unwrap_or_default());
+    check_args(
+        report,
+        &format!("{at}.args"),
+        analysis.args.as_deref().unwrap_or_default(),
+    );
     for (index, one) in analysis.measurement_retention.iter().flatten().enumerate() {
         report.not_negative(format!("{at}.measurementRetention[{index}].limit"), Some(one.limit));
     }
@@ -63,11 +85,18 @@ pub(super) fn check_args(report: &mut Report, at: &str, args: &[RolloutAnalysisA
     for (index, arg) in args.iter().enumerate() {
         let at = format!("{at}[{index}]");
         report.add_if(arg.name.is_empty(), format!("{at}.name"), "is empty");
-        report.add_if(!names.insert(&arg.name), format!("{at}.name"), "another argument has this name");
+        report.add_if(
+            !names.insert(&arg.name),
+            format!("{at}.name"),
+            "another argument has this name",
+        );
         let Some(from) = &arg.value_from else { continue };
         report.add_if(arg.value.is_some(), &at, "has both value and valueFrom: leave one out");
         if from.field_ref.is_some() == from.pod_template_hash_value.is_some() {
-            report.add(format!("{at}.valueFrom"), "must have exactly one of podTemplateHashValue and fieldRef");
+            report.add(
+                format!("{at}.valueFrom"),
+                "must have exactly one of podTemplateHashValue and fieldRef",
+            );
         }
         if let Some(PodTemplateHashOf::Other(text)) = &from.pod_template_hash_value {
             let problem = format!("`{text}` is not a version: use Stable or Latest");
@@ -84,7 +113,9 @@ pub(super) fn check_args(report: &mut Report, at: &str, args: &[RolloutAnalysisA
 /// The metadata that pods can ask for by the downward API.
 fn is_downward_metadata(path: &str) -> bool {
     let subscript = |field: &str| {
-        let key = path.strip_prefix(field).and_then(|rest| rest.strip_prefix("['")?.strip_suffix("']"));
+        let key = path
+            .strip_prefix(field)
+            .and_then(|rest| rest.strip_prefix("['")?.strip_suffix("']"));
         key.is_some_and(|key| !key.is_empty())
     };
     ["metadata.name", "metadata.namespace", "metadata.uid"].contains(&path)

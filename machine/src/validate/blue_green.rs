@@ -10,7 +10,10 @@ pub(super) fn check(report: &mut Report, blue_green: &BlueGreenStrategy, revisio
     let preview = blue_green.preview_service.as_deref().unwrap_or_default();
     if blue_green.active_service.is_empty() {
         let path = format!("{AT}.activeService");
-        report.add(path, "Rollout has missing field '.spec.strategy.blueGreen.activeService'");
+        report.add(
+            path,
+            "Rollout has missing field '.spec.strategy.blueGreen.activeService'",
+        );
     } else if blue_green.active_service == preview {
         report.add(
             format!("{AT}.previewService"),
@@ -20,10 +23,22 @@ pub(super) fn check(report: &mut Report, blue_green: &BlueGreenStrategy, revisio
     report.number_or_percentage(format!("{AT}.maxUnavailable"), blue_green.max_unavailable.as_ref());
     report.not_negative(format!("{AT}.previewReplicaCount"), blue_green.preview_replica_count);
     report.not_negative(format!("{AT}.autoPromotionSeconds"), blue_green.auto_promotion_seconds);
-    report.not_negative(format!("{AT}.scaleDownDelaySeconds"), blue_green.scale_down_delay_seconds);
-    report.not_negative(format!("{AT}.scaleDownDelayRevisionLimit"), blue_green.scale_down_delay_revision_limit);
-    report.not_negative(format!("{AT}.abortScaleDownDelaySeconds"), blue_green.abort_scale_down_delay_seconds);
-    if blue_green.scale_down_delay_revision_limit.is_some_and(|limit| limit > revision_history_limit) {
+    report.not_negative(
+        format!("{AT}.scaleDownDelaySeconds"),
+        blue_green.scale_down_delay_seconds,
+    );
+    report.not_negative(
+        format!("{AT}.scaleDownDelayRevisionLimit"),
+        blue_green.scale_down_delay_revision_limit,
+    );
+    report.not_negative(
+        format!("{AT}.abortScaleDownDelaySeconds"),
+        blue_green.abort_scale_down_delay_seconds,
+    );
+    if blue_green
+        .scale_down_delay_revision_limit
+        .is_some_and(|limit| limit > revision_history_limit)
+    {
         report.add(
             format!("{AT}.scaleDownDelayRevisionLimit"),
             "This rollout's revision history limit can not be smaller than the rollout's scale down limit",

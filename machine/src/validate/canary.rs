@@ -31,11 +31,20 @@ fn counts(report: &mut Report, canary: &CanaryStrategy) {
     let surge = report.number_or_percentage(format!("{AT}.maxSurge"), canary.max_surge.as_ref());
     let unavailable = report.number_or_percentage(format!("{AT}.maxUnavailable"), canary.max_unavailable.as_ref());
     if (surge, unavailable) == (Some(0), Some(0)) {
-        report.add(format!("{AT}.maxSurge"), "MaxSurge and MaxUnavailable both can not be zero");
+        report.add(
+            format!("{AT}.maxSurge"),
+            "MaxSurge and MaxUnavailable both can not be zero",
+        );
     }
     report.not_negative(format!("{AT}.scaleDownDelaySeconds"), canary.scale_down_delay_seconds);
-    report.not_negative(format!("{AT}.scaleDownDelayRevisionLimit"), canary.scale_down_delay_revision_limit);
-    report.not_negative(format!("{AT}.abortScaleDownDelaySeconds"), canary.abort_scale_down_delay_seconds);
+    report.not_negative(
+        format!("{AT}.scaleDownDelayRevisionLimit"),
+        canary.scale_down_delay_revision_limit,
+    );
+    report.not_negative(
+        format!("{AT}.abortScaleDownDelaySeconds"),
+        canary.abort_scale_down_delay_seconds,
+    );
     report.not_negative(format!("{AT}.minPodsPerReplicaSet"), canary.min_pods_per_replica_set);
     if let Some(threshold) = &canary.replica_progress_threshold {
         let at = format!("{AT}.replicaProgressThreshold");
@@ -55,7 +64,10 @@ fn services(report: &mut Report, canary: &CanaryStrategy) {
     let Some(ping_pong) = &canary.ping_pong else { return };
     let at = format!("{AT}.pingPong");
     if ping_pong.ping_service.is_empty() || ping_pong.pong_service.is_empty() {
-        report.add(&at, "Ping service and Pong service must to be set to use Ping-Pong feature");
+        report.add(
+            &at,
+            "Ping service and Pong service must to be set to use Ping-Pong feature",
+        );
     } else if ping_pong.ping_service == ping_pong.pong_service {
         report.add(
             &at,
@@ -67,9 +79,14 @@ fn services(report: &mut Report, canary: &CanaryStrategy) {
         routing.alb.is_some() || routing.istio.is_some() || routing::has_plugin(routing)
     };
     if routing.filter(fit).is_none() {
-        report.add(&at, "Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only");
+        report.add(
+            &at,
+            "Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only",
+        );
     }
-    let root_service = routing.and_then(|routing| routing.alb.as_ref()).map(|alb| alb.root_service.as_ref());
+    let root_service = routing
+        .and_then(|routing| routing.alb.as_ref())
+        .map(|alb| alb.root_service.as_ref());
     if root_service.is_some_and(is_empty) {
         report.add(
             format!("{AT}.trafficRouting.alb.rootService"),

@@ -12,7 +12,10 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
-        self.found.push(Problem { path: path.into(), problem: problem.into() });
+        self.found.push(Problem {
+            path: path.into(),
+            problem: problem.into(),
+        });
     }
 
     pub(super) fn add_if(&mut self, wrong: bool, path: impl Into<String>, problem: &str) {
@@ -30,7 +33,11 @@ impl Report {
     }
 
     pub(super) fn not_negative(&mut self, path: impl Into<String>, number: Option<i32>) {
-        self.add_if(number.is_some_and(|number| number < 0), path, "must be greater than or equal to 0");
+        self.add_if(
+            number.is_some_and(|number| number < 0),
+            path,
+            "must be greater than or equal to 0",
+        );
     }
 
     /// A number of pods or a percentage. Returns the number in it, if it can be read.
@@ -42,7 +49,10 @@ impl Report {
             IntOrString::String(text) => text.strip_suffix('%').unwrap_or(text).parse().ok(),
         };
         match number {
-            None => self.add(path, "must be a number of pods such as 1, or a percentage such as \"25%\""),
+            None => self.add(
+                path,
+                "must be a number of pods such as 1, or a percentage such as \"25%\"",
+            ),
             Some(_) => self.not_negative(path, number),
         }
         number

@@ -27,8 +27,14 @@ fn numbers(report: &mut Report, spec: &RolloutSpec) {
         report.add("spec.progressDeadlineSeconds", "must be greater than minReadySeconds");
     }
     let limits = spec.analysis.clone().unwrap_or_default();
-    report.not_negative("spec.analysis.successfulRunHistoryLimit", limits.successful_run_history_limit);
-    report.not_negative("spec.analysis.unsuccessfulRunHistoryLimit", limits.unsuccessful_run_history_limit);
+    report.not_negative(
+        "spec.analysis.successfulRunHistoryLimit",
+        limits.successful_run_history_limit,
+    );
+    report.not_negative(
+        "spec.analysis.unsuccessfulRunHistoryLimit",
+        limits.unsuccessful_run_history_limit,
+    );
     if spec.restart_at.as_ref().is_some_and(|at| at.timestamp().is_none()) {
         report.add("spec.restartAt", "must be a time such as 2026-01-31T12:00:00Z");
     }
@@ -41,7 +47,11 @@ fn workload_ref(report: &mut Report, spec: &RolloutSpec, reference: &WorkloadRef
     }
     let api_version = reference.api_version.as_deref().unwrap_or_default();
     let kind = reference.kind.as_deref().unwrap_or_default();
-    let known = [("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "PodTemplate")];
+    let known = [
+        ("apps/v1", "Deployment"),
+        ("apps/v1", "ReplicaSet"),
+        ("v1", "PodTemplate"),
+    ];
     if !known.contains(&(api_version, kind)) {
         let problem = format!("workload of type {api_version}/{kind} is not supported");
         report.add("spec.workloadRef.kind", problem);

@@ -31,9 +31,17 @@ pub(super) fn check(report: &mut Report, canary: &CanaryStrategy, routing: &Traf
         }
     }
     let unknown = |name: &&String| name.as_str() != references::GATEWAY_API_PLUGIN;
-    for name in routing.plugins.iter().flat_map(|plugins| plugins.keys()).filter(unknown) {
+    for name in routing
+        .plugins
+        .iter()
+        .flat_map(|plugins| plugins.keys())
+        .filter(unknown)
+    {
         let path = format!("{AT}.plugins[{name}]");
-        report.add(path, format!("plugin {name} is not supported yet by this version of Sluice"));
+        report.add(
+            path,
+            format!("plugin {name} is not supported yet by this version of Sluice"),
+        );
     }
 }
 
@@ -55,7 +63,11 @@ fn others(routing: &TrafficRouting) -> [(&'static str, bool); 8] {
 fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &TrafficRouting) {
     let ping_pong = canary.ping_pong.is_some();
     let alb = routing.alb.is_some() && !ping_pong;
-    let istio = routing.istio.as_ref().is_some_and(|istio| istio.destination_rule.is_none()) && !ping_pong;
+    let istio = routing
+        .istio
+        .as_ref()
+        .is_some_and(|istio| istio.destination_rule.is_none())
+        && !ping_pong;
     let always = routing.smi.is_some()
         || routing.apisix.is_some()
         || routing.ambassador.is_some()
@@ -63,14 +75,23 @@ fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &Traffi
         || routing.app_mesh.is_some()
         || routing.traefik.is_some()
         || routing.gateway_api.is_some()
-        || routing.plugins.as_ref().is_some_and(|plugins| plugins.contains_key(references::GATEWAY_API_PLUGIN));
+        || routing
+            .plugins
+            .as_ref()
+            .is_some_and(|plugins| plugins.contains_key(references::GATEWAY_API_PLUGIN));
     if !(alb || istio || always) {
         return;
     }
-    for (name, service) in [("canaryService", &canary.canary_service), ("stableService", &canary.stable_service)] {
+    for (name, service) in [
+        ("canaryService", &canary.canary_service),
+        ("stableService", &canary.stable_service),
+    ] {
         if is_empty(service.as_ref()) {
             let path = format!("spec.strategy.canary.{name}");
-            report.add(path, "Canary service and Stable service must to be set to use Traffic Routing");
+            report.add(
+                path,
+                "Canary service and Stable service must to be set to use Traffic Routing",
+            );
         }
     }
 }
@@ -82,15 +103,25 @@ fn gateway_api(report: &mut Report, routing: &TrafficRouting, namespace: Option<
     }
     // Offline, a Rollout may not say in which namespace it will be.
     if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
-        let mut problems: Vec<_> = routers.iter().filter_map(|router| router.namespace_problem(namespace)).collect();
+        let mut problems: Vec<_> = routers
+            .iter()
+            .filter_map(|router| router.namespace_problem(namespace))
+            .collect();
         problems.dedup();
-        let router = if routing.gateway_api.is_some() { "gatewayApi" } else { "plugins[argoproj-labs/gatewayAPI]" };
+        let router = if routing.gateway_api.is_some() {
+            "gatewayApi"
+        } else {
+            "plugins[argoproj-labs/gatewayAPI]"
+        };
         for (path, problem) in problems {
             report.add(format!("{AT}.{router}.{path}"), problem);
         }
     }
     if let Some(gateway) = &routing.gateway_api {
-        report.not_negative(format!("{AT}.gatewayApi.ackTimeoutSeconds"), gateway.ack_timeout_seconds);
+        report.not_negative(
+            format!("{AT}.gatewayApi.ackTimeoutSeconds"),
+            gateway.ack_timeout_seconds,
+        );
         report.not_negative(format!("{AT}.gatewayApi.drainSeconds"), gateway.drain_seconds);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     report::{Report, is_empty},
     routing::has_plugin,
 };
-use crate::rollout::pause_duration;
+use crate::rollout::canary::pause_duration;
 
 const ONE_OF: &str = "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause";
 const NO_MATCH: &str = "StringMatch value missed, match value must have one of the following: exact, regex, prefix";
@@ -38,14 +38,20 @@ fn one_action(report: &mut Report, at: &str, step: &CanaryStep) {
         0 => report.add(at, ONE_OF),
         1 => {}
         // Argo Rollouts carries out some pairs in an order that no user sees; which was meant is not for us to guess.
-        _ => report.add(at, format!("{ONE_OF}; this step has {}: make a step of each", set.join(" and "))),
+        _ => report.add(
+            at,
+            format!("{ONE_OF}; this step has {}: make a step of each", set.join(" and ")),
+        ),
     }
 }
 
 fn served(report: &mut Report, at: &str, canary: &CanaryStrategy, step: &CanaryStep) {
     let max = canary.max_traffic_weight_or_default();
     if step.set_weight.is_some_and(|weight| !(0..=max).contains(&weight)) {
-        report.add(format!("{at}.setWeight"), format!("SetWeight needs to be between 0 and {max}"));
+        report.add(
+            format!("{at}.setWeight"),
+            format!("SetWeight needs to be between 0 and {max}"),
+        );
     }
     if let Some(duration) = step.pause.as_ref().and_then(|pause| pause.duration.as_ref())
         && pause_duration(duration).is_none_or(|duration| duration.is_negative())
@@ -61,13 +67,20 @@ fn served(report: &mut Report, at: &str, canary: &CanaryStrategy, step: &CanaryS
 }
 
 fn set_canary_scale(report: &mut Report, at: &str, canary: &CanaryStrategy, scale: &SetCanaryScale) {
-    report.add_if(canary.traffic_routing.is_none(), at, "SetCanaryScale requires TrafficRouting to be set");
+    report.add_if(
+        canary.traffic_routing.is_none(),
+        at,
+        "SetCanaryScale requires TrafficRouting to be set",
+    );
     report.not_negative(format!("{at}.weight"), scale.weight);
     report.not_negative(format!("{at}.replicas"), scale.replicas);
     let follow = scale.match_traffic_weight == Some(true);
     let set = [scale.weight.is_some(), scale.replicas.is_some(), follow];
     if set.into_iter().filter(|set| *set).count() != 1 {
-        report.add(at, "must have exactly one of weight, replicas and matchTrafficWeight: true");
+        report.add(
+            at,
+            "must have exactly one of weight, replicas and matchTrafficWeight: true",
+        );
     }
 }
 
@@ -83,14 +96,20 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
             routing.istio.is_some() || routing.alb.is_some() || routing.apisix.is_some() || has_plugin(routing)
         };
         if routing.filter(fit).is_none() {
-            report.add(&at, "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix");
+            report.add(
+                &at,
+                "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
+            );
         }
         let alb = routing.is_some_and(|routing| routing.alb.is_some());
         for (index, one) in header.match_.iter().flatten().enumerate() {
             let path = format!("{at}.match[{index}].headerValue");
             let value = one.header_value.clone().unwrap_or_default();
             if alb && is_empty(value.exact.as_ref()) {
-                report.add(&path, "SetHeaderRoute match value invalid. ALB supports 'exact' value only");
+                report.add(
+                    &path,
+                    "SetHeaderRoute match value invalid. ALB supports 'exact' value only",
+                );
             }
             string_match(report, &path, &value);
         }
@@ -101,7 +120,10 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
         let at = format!("{at}.setMirrorRoute");
         let fit = |routing: &&TrafficRouting| routing.istio.is_some() || has_plugin(routing);
         if routing.filter(fit).is_none() {
-            report.add(&at, "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins");
+            report.add(
+                &at,
+                "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins",
+            );
         }
         for (index, one) in mirror.match_.iter().flatten().enumerate() {
             let path = format!("{at}.match[{index}]");
@@ -122,7 +144,10 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
 }
 
 fn string_match(report: &mut Report, path: &str, value: &StringMatch) {
-    let set = [&value.exact, &value.prefix, &value.regex].into_iter().filter(|text| !is_empty(text.as_ref())).count();
+    let set = [&value.exact, &value.prefix, &value.regex]
+        .into_iter()
+        .filter(|text| !is_empty(text.as_ref()))
+        .count();
     match set {
         0 => report.add(path, NO_MATCH),
         1 => {}
@@ -131,9 +156,14 @@ fn string_match(report: &mut Report, path: &str, value: &StringMatch) {
 }
 
 fn managed_route(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, name: &str) {
-    let routes = routing.and_then(|routing| routing.managed_routes.as_deref()).unwrap_or_default();
+    let routes = routing
+        .and_then(|routing| routing.managed_routes.as_deref())
+        .unwrap_or_default();
     if routes.is_empty() {
-        report.add(at, "Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'");
+        report.add(
+            at,
+            "Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'",
+        );
     } else if routes.iter().all(|route| route.name != name) {
         report.add(
             format!("{at}.name"),
@@ -149,9 +179,13 @@ fn check_experiment(report: &mut Report, at: &str, routing: Option<&TrafficRouti
         }
         let path = format!("{at}.templates[{index}].weight");
         match routing {
-            None => report.add(path, "Experiment template weight cannot be set unless TrafficRouting is enabled"),
+            None => report.add(
+                path,
+                "Experiment template weight cannot be set unless TrafficRouting is enabled",
+            ),
             Some(routing) => {
-                let fit = routing.smi.is_some() || routing.alb.is_some() || routing.istio.is_some() || has_plugin(routing);
+                let fit =
+                    routing.smi.is_some() || routing.alb.is_some() || routing.istio.is_some() || has_plugin(routing);
                 report.add_if(
                     !fit,
                     path,

@@ -46,7 +46,10 @@ fn check_selector(report: &mut Report, selector: &LabelSelector) {
     for (key, value) in selector.match_labels.iter().flatten() {
         let path = format!("spec.selector.matchLabels[{key}]");
         if !is_label_key(key) {
-            wrong(path, "the key is no label name such as app.kubernetes.io/name".to_owned());
+            wrong(
+                path,
+                "the key is no label name such as app.kubernetes.io/name".to_owned(),
+            );
         } else if !is_label_value(value) {
             wrong(path, format!("`{value}` is no value of a label"));
         }
@@ -56,7 +59,10 @@ fn check_selector(report: &mut Report, selector: &LabelSelector) {
         let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
         match expression.operator.as_str() {
             "In" | "NotIn" if !has_values => {
-                wrong(format!("{path}.values"), "must be specified when `operator` is 'In' or 'NotIn'".to_owned());
+                wrong(
+                    format!("{path}.values"),
+                    "must be specified when `operator` is 'In' or 'NotIn'".to_owned(),
+                );
             }
             "Exists" | "DoesNotExist" if has_values => {
                 let problem = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
@@ -69,7 +75,10 @@ fn check_selector(report: &mut Report, selector: &LabelSelector) {
             ),
         }
         if !is_label_key(&expression.key) {
-            wrong(format!("{path}.key"), "is no label name such as app.kubernetes.io/name".to_owned());
+            wrong(
+                format!("{path}.key"),
+                "is no label name such as app.kubernetes.io/name".to_owned(),
+            );
         }
     }
 }
@@ -91,7 +100,10 @@ fn check_labels(report: &mut Report, template: &Value) -> Option<BTreeMap<String
             Some(value) if is_label_key(key) && is_label_value(value) => {
                 labels.insert(key.clone(), value.to_owned());
             }
-            _ => report.add(format!("{LABELS}[{key}]"), format!("{value} with this key is not a label that a pod can have")),
+            _ => report.add(
+                format!("{LABELS}[{key}]"),
+                format!("{value} with this key is not a label that a pod can have"),
+            ),
         }
     }
     (report.found.len() == before).then_some(labels)
@@ -109,12 +121,25 @@ fn check_pod(report: &mut Report, template: &Value) {
             format!("Unsupported value: \"{other}\": supported values: \"Always\""),
         ),
     }
-    if spec.get("activeDeadlineSeconds").is_some_and(|seconds| !seconds.is_null()) {
-        report.add("spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported");
+    if spec
+        .get("activeDeadlineSeconds")
+        .is_some_and(|seconds| !seconds.is_null())
+    {
+        report.add(
+            "spec.template.spec.activeDeadlineSeconds",
+            "activeDeadlineSeconds in ReplicaSet is not Supported",
+        );
     }
-    let containers = spec.get("containers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let containers = spec
+        .get("containers")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if containers.is_empty() {
-        report.add("spec.template.spec.containers", "Required value: there must be at least one container");
+        report.add(
+            "spec.template.spec.containers",
+            "Required value: there must be at least one container",
+        );
     }
     let mut names = BTreeSet::new();
     for (index, container) in containers.iter().enumerate() {
@@ -126,16 +151,23 @@ fn check_pod(report: &mut Report, template: &Value) {
         }
         let name = container.get("name").and_then(Value::as_str);
         if name.is_some_and(|name| !names.insert(name)) {
-            report.add(format!("{path}.name"), "Duplicate value: another container has this name");
+            report.add(
+                format!("{path}.name"),
+                "Duplicate value: another container has this name",
+            );
         }
     }
 }
 
 /// `name` or `prefix/name`, as Kubernetes has it for the keys of labels.
 fn is_label_key(key: &str) -> bool {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let part = |part: &str| {
-        let inner = part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let inner = part
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         inner && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
     };
     let prefix = prefix.is_none_or(|prefix| prefix.len() <= 253 && prefix.split('.').all(part));

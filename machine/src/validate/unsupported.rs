@@ -17,7 +17,9 @@ const SPEC: &[Field<Rollout>] = &[
     ("restartAt", restarts),
     ("rollbackWindow", |rollout| {
         let window = rollout.spec.rollback_window.as_ref();
-        window.and_then(|window| window.revisions).is_some_and(|revisions| revisions != 0)
+        window
+            .and_then(|window| window.revisions)
+            .is_some_and(|revisions| revisions != 0)
     }),
 ];
 
@@ -27,27 +29,49 @@ const CANARY: &[Field<CanaryStrategy>] = &[
     ("stableMetadata", |canary| has_metadata(canary.stable_metadata.as_ref())),
     ("dynamicStableScale", CanaryStrategy::dynamic_stable_scale_or_default),
     ("pingPong", |canary| canary.ping_pong.is_some()),
-    ("replicaProgressThreshold", |canary| canary.replica_progress_threshold.is_some()),
+    ("replicaProgressThreshold", |canary| {
+        canary.replica_progress_threshold.is_some()
+    }),
     ("trafficRouting.maxTrafficWeight", |canary| {
-        let weight = canary.traffic_routing.as_ref().map(TrafficRouting::max_traffic_weight_or_default);
+        let weight = canary
+            .traffic_routing
+            .as_ref()
+            .map(TrafficRouting::max_traffic_weight_or_default);
         weight.is_some_and(|weight| weight != defaults::MAX_TRAFFIC_WEIGHT)
     }),
 ];
 
 const BLUE_GREEN: &[Field<BlueGreenStrategy>] = &[
-    ("previewReplicaCount", |blue_green| blue_green.preview_replica_count.is_some()),
-    ("autoPromotionSeconds", |blue_green| blue_green.auto_promotion_seconds_or_default() != 0),
-    ("prePromotionAnalysis", |blue_green| blue_green.pre_promotion_analysis.is_some()),
-    ("postPromotionAnalysis", |blue_green| blue_green.post_promotion_analysis.is_some()),
+    ("previewReplicaCount", |blue_green| {
+        blue_green.preview_replica_count.is_some()
+    }),
+    ("autoPromotionSeconds", |blue_green| {
+        blue_green.auto_promotion_seconds_or_default() != 0
+    }),
+    ("prePromotionAnalysis", |blue_green| {
+        blue_green.pre_promotion_analysis.is_some()
+    }),
+    ("postPromotionAnalysis", |blue_green| {
+        blue_green.post_promotion_analysis.is_some()
+    }),
     ("antiAffinity", |blue_green| blue_green.anti_affinity.is_some()),
-    ("previewMetadata", |blue_green| has_metadata(blue_green.preview_metadata.as_ref())),
-    ("activeMetadata", |blue_green| has_metadata(blue_green.active_metadata.as_ref())),
+    ("previewMetadata", |blue_green| {
+        has_metadata(blue_green.preview_metadata.as_ref())
+    }),
+    ("activeMetadata", |blue_green| {
+        has_metadata(blue_green.active_metadata.as_ref())
+    }),
 ];
 
 const ANALYSIS: &[Field<RolloutAnalysis>] = &[
-    ("dryRun", |analysis| analysis.dry_run.as_ref().is_some_and(|list| !list.is_empty())),
+    ("dryRun", |analysis| {
+        analysis.dry_run.as_ref().is_some_and(|list| !list.is_empty())
+    }),
     ("measurementRetention", |analysis| {
-        analysis.measurement_retention.as_ref().is_some_and(|list| !list.is_empty())
+        analysis
+            .measurement_retention
+            .as_ref()
+            .is_some_and(|list| !list.is_empty())
     }),
 ];
 
@@ -56,11 +80,21 @@ pub(super) fn check(report: &mut Report, rollout: &Rollout) {
     if let Some(canary) = rollout.spec.canary() {
         list(report, "spec.strategy.canary", CANARY, canary);
         if let Some(background) = &canary.analysis {
-            list(report, "spec.strategy.canary.analysis", ANALYSIS, &background.analysis());
+            list(
+                report,
+                "spec.strategy.canary.analysis",
+                ANALYSIS,
+                &background.analysis(),
+            );
         }
         for (index, step) in canary.steps.iter().flatten().enumerate() {
             if let Some(analysis) = &step.analysis {
-                list(report, &format!("spec.strategy.canary.steps[{index}].analysis"), ANALYSIS, analysis);
+                list(
+                    report,
+                    &format!("spec.strategy.canary.steps[{index}].analysis"),
+                    ANALYSIS,
+                    analysis,
+                );
             }
         }
     }
@@ -83,6 +117,9 @@ fn restarts(rollout: &Rollout) -> bool {
 
 fn has_metadata(metadata: Option<&PodTemplateMetadata>) -> bool {
     metadata.is_some_and(|metadata| {
-        [&metadata.labels, &metadata.annotations].into_iter().flatten().any(|map| !map.is_empty())
+        [&metadata.labels, &metadata.annotations]
+            .into_iter()
+            .flatten()
+            .any(|map| !map.is_empty())
     })
 }
