@@ -42,10 +42,17 @@ pub(super) fn due(now: Timestamp, status: &AnalysisRunStatus, metrics: &[Prepare
     due
 }
 
-/// When the next measurement of a metric is due; `None` where there is none to come. A time that is further away than the
-/// wait that it stands for was written by another clock: the wait begins now.
+/// When the next measurement of a metric is due; `None` where there is none to come.
 fn due_at(now: Timestamp, started_at: Timestamp, limits: &Limits, result: Option<&MetricResult>) -> Option<Timestamp> {
-    let after = |at: Timestamp, wait: SignedDuration| at.min(now).saturating_add(wait).unwrap_or(Timestamp::MAX);
+    // A time that lies further ahead than the wait itself was written by a clock that is not to be trusted.
+    let after = |at: Timestamp, wait: SignedDuration| {
+        let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        if at > now.saturating_add(wait).unwrap_or(Timestamp::MAX) {
+            now
+        } else {
+            until
+        }
+    };
     let first = after(started_at, limits.initial_delay);
     let Some(result) = result else { return Some(first) };
     if result.phase.completed() || limits.count.is_some_and(|count| number(result.count) >= count) {

@@ -570,8 +570,69 @@ fn the_status_has_the_shape_that_tools_know() {
     ]}));
     bench.play(&[("a", "FS"), ("b", "EE")]);
     let status = serde_json::to_string_pretty(&bench.world.run.status).unwrap();
-    expect![[r#""#]].assert_eq(&status);
-    expect![[r#""#]].assert_eq(&bench.events.join("\n"));
+    expect![[r#"
+        {
+          "phase": "Error",
+          "message": "Metric \"b\" assessed Error due to consecutiveErrors (2) > consecutiveErrorLimit (1): \"Error Message: the connection failed\"",
+          "metricResults": [
+            {
+              "name": "a",
+              "phase": "Successful",
+              "measurements": [
+                {
+                  "phase": "Failed",
+                  "startedAt": "2026-01-02T12:00:00Z",
+                  "finishedAt": "2026-01-02T12:00:00Z",
+                  "value": "[0]"
+                },
+                {
+                  "phase": "Successful",
+                  "startedAt": "2026-01-02T12:00:10Z",
+                  "finishedAt": "2026-01-02T12:00:10Z",
+                  "value": "[1]"
+                }
+              ],
+              "count": 2,
+              "successful": 1,
+              "failed": 1,
+              "consecutiveSuccess": 1
+            },
+            {
+              "name": "b",
+              "phase": "Error",
+              "measurements": [
+                {
+                  "phase": "Error",
+                  "message": "the connection failed",
+                  "startedAt": "2026-01-02T12:00:00Z",
+                  "finishedAt": "2026-01-02T12:00:00Z"
+                },
+                {
+                  "phase": "Error",
+                  "message": "the connection failed",
+                  "startedAt": "2026-01-02T12:00:10Z",
+                  "finishedAt": "2026-01-02T12:00:10Z"
+                }
+              ],
+              "message": "the connection failed",
+              "error": 2,
+              "consecutiveError": 2
+            }
+          ],
+          "startedAt": "2026-01-02T12:00:00Z",
+          "runSummary": {
+            "count": 2,
+            "successful": 1,
+            "error": 1
+          },
+          "dryRunSummary": {},
+          "completedAt": "2026-01-02T12:00:10Z"
+        }"#]].assert_eq(&status);
+    expect![[r#"
+        Normal MetricSuccessful: Metric 'a' Completed. Result: Successful
+        Warning MetricError: Metric 'b' Completed. Result: Error
+        Warning AnalysisRunError: Analysis Completed. Result: Error"#]]
+    .assert_eq(&bench.events.join("\n"));
 }
 
 #[test]
