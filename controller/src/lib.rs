@@ -1,1 +1,43 @@
-//! Being written.
+//! The Sluice controller: the shell around the machines of `sluice-machine`.
+//!
+//! It watches the objects that Rollouts are about, asks the machine what to do, and does that: first the commit to the
+//! Rollout's status, then the effects in order, each irreversible one only after the guards agreed on what was read afresh.
+//! It decides nothing itself. What it must know about is time, connections, failures, and other controllers.
+//!
+//! ```text
+//! watch ──> cache ──> queue ──> reconcile: catch up (ledger) ─> observe ─> decide ─> ask ─> execute ─> publish
+//!            ^                                                                                │
+//!            └───────────────────── watch events, quorum reads ──────────── API server <──────┘
+//! leadership, incumbent: who may decide at all          admin, metrics, notices: what is going on
+//! ```
+//!
+//! Absent here: rules about weights, replicas, steps or verdicts; watches of Pods, Secrets or ConfigMaps; finalizers;
+//! server-side apply; retries inside of a call. Objects that carry a managed-by annotation and whose Rollout is gone are not
+//! restored yet.
+
+pub mod admin;
+pub mod api;
+pub mod ask;
+pub mod backoff;
+pub mod cache;
+pub mod config;
+pub mod context;
+pub mod execute;
+pub mod failpoint;
+pub mod incumbent;
+pub mod kinds;
+pub mod leadership;
+pub mod lease;
+pub mod ledger;
+pub mod metrics;
+pub mod notices;
+pub mod object;
+pub mod observe;
+pub mod publish;
+pub mod queue;
+pub mod reconcile;
+pub mod run;
+pub mod watch;
+
+pub use config::Config;
+pub use run::{RunError, run, run_with};

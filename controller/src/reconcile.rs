@@ -1,0 +1,212 @@
+//! One reconcile of one Rollout, as a recipe: catch up, observe, decide, ask, execute, say when to come back.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sluice_machine::{Event, EventKind, Hold, Plan, World};
+
+use crate::api::Retry;
+use crate::ask;
+use crate::context::Context;
+use crate::execute::{self, Failure, Outcome};
+use crate::kinds::Kind;
+use crate::ledger::{PATIENCE, Readiness};
+use crate::metrics::KindLabel;
+use crate::observe::{self, Observed};
+use crate::publish::Involved;
+use crate::queue::Key;
+use crate::watch;
+
+/// Rounds of asking and deciding in one reconcile. Two are usual: defaults, then endpoints.
+const MAX_ROUNDS: u32 = 5;
+
+/// How often a Rollout is looked at again while something that it needs is still being listed.
+const STARTING_POLL: Duration = Duration::from_secs(1);
+
+/// A clock that is set must not move a wake by more than this: within it, a decision is made anew.
+const MAX_SLEEP: Duration = Duration::from_mins(1);
+
+/// Reconciles a Rollout. Errors are dealt with here; `false` says that there was one.
+pub async fn rollout(context: &Context, key: &Key) -> bool {
+    if !context.leadership.is_leading() {
+        return true;
+    }
+    if let Err(failure) = catch_up(context, key).await {
+        return give_up(context, key, &failure);
+    }
+    match context.ledger().readiness(key, Instant::now(), |id| context.cache.seen(id)) {
+        Readiness::Ready => {}
+        Readiness::Wait(until) => {
+            context.queue.add_at(key.clone(), until);
+            return true;
+        }
+        Readiness::Look(_) => {
+            context.queue.add(key.clone());
+            return true;
+        }
+    }
+    for _ in 0..MAX_ROUNDS {
+        let (memory, answers) = context.known(key, |known| {
+            ask::prune(&mut known.answers, Timestamp::now());
+            (known.memory.clone(), known.answers.clone())
+        });
+        let world = match observe::observe(context, key.name(), memory, answers) {
+            Observed::World(world) => world,
+            Observed::Gone => {
+                // What it managed is put back by whoever finds objects that name a Rollout which is gone. Nobody does yet.
+                context.forget(key);
+                return true;
+            }
+            Observed::Undecodable { uid, problem } => return undecodable(context, key, uid, problem),
+            Observed::Starting(what) => {
+                tracing::debug!(what, "waits for a first list");
+                context.queue.add_at(key.clone(), Instant::now() + STARTING_POLL);
+                return true;
+            }
+        };
+        let now = Timestamp::now();
+        let plan = sluice_machine::decide(now, &world);
+        if !plan.asks.is_empty() {
+            let answers = ask::answer(context, &world, &plan.asks).await;
+            context.known(key, |known| {
+                known.answers.extend(answers);
+                known.memory = plan.memory;
+            });
+            continue;
+        }
+        if writes(&plan) && !is_confirmed(context, key) {
+            if let Err(source) = execute::freshen(context, key, &world, None).await {
+                let what = "reading again after leadership was won".to_owned();
+                return give_up(context, key, &Failure { what, source });
+            }
+            context.known(key, |known| known.confirmed = context.leadership.epoch());
+            continue;
+        }
+        return carry_out(context, key, now, &world, plan).await;
+    }
+    let text = format!("{MAX_ROUNDS} rounds of questions led to no decision");
+    tracing::warn!(text);
+    context.known(key, |known| known.trouble = Some(text));
+    context.back_off(key);
+    false
+}
+
+/// Reads what the watches owe us for too long, and what a write left in doubt.
+async fn catch_up(context: &Context, key: &Key) -> Result<(), Failure> {
+    let readiness = context.ledger().readiness(key, Instant::now(), |id| context.cache.seen(id));
+    let Readiness::Look(objects) = readiness else { return Ok(()) };
+    for object in objects {
+        let what = || format!("reading {} {} after a write", object.kind, object.name);
+        watch::refresh(context, &object).await.map_err(|source| Failure { what: what(), source })?;
+        context.ledger().looked(key, &object);
+    }
+    Ok(())
+}
+
+fn writes(plan: &Plan) -> bool {
+    plan.commit.is_some() || !plan.effects.is_empty()
+}
+
+/// Whether what we know of the Rollout was read in this epoch of leadership, or written by us. Another leader may have moved
+/// it further than our caches have seen, so before the first write it is read again.
+fn is_confirmed(context: &Context, key: &Key) -> bool {
+    context.known(key, |known| known.confirmed) == context.leadership.epoch()
+}
+
+async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, plan: Plan) -> bool {
+    let plan = std::sync::Arc::new(plan);
+    note(context, key, now, world, &plan);
+    let outcome = execute::execute(context, key, world, &plan).await;
+    if let Some(at) = plan.wake_at {
+        let delay = Duration::try_from(now.duration_until(at)).unwrap_or_default();
+        context.queue.add_at(key.clone(), Instant::now() + delay.min(MAX_SLEEP));
+    }
+    match outcome {
+        Outcome::Done { wrote } => {
+            if wrote {
+                context.queue.add_at(key.clone(), Instant::now() + PATIENCE);
+            }
+            context.known(key, |known| {
+                known.memory = plan.memory.clone();
+                known.delays = None;
+                known.trouble = None;
+            });
+            true
+        }
+        Outcome::Refused(hold) => {
+            tracing::warn!(%hold, "a guard refused a step");
+            context.known(key, |known| {
+                known.memory = plan.memory.clone();
+                known.trouble = Some(hold.to_string());
+            });
+            context.back_off(key);
+            true
+        }
+        Outcome::Failed(failure) => {
+            // The memory of a commit that was not made would be wrong; without one it is only what was seen.
+            if plan.commit.is_none() {
+                context.known(key, |known| known.memory = plan.memory.clone());
+            }
+            give_up(context, key, &failure)
+        }
+    }
+}
+
+/// Remembers a plan for people who ask, and for metrics.
+fn note(context: &Context, key: &Key, now: Timestamp, world: &World, plan: &std::sync::Arc<Plan>) {
+    let hold = plan.hold.as_ref().map(Hold::to_string);
+    tracing::debug!(effects = plan.effects.len(), commit = plan.commit.is_some(), hold, "decided");
+    let strategy = world.rollout.spec.strategy.as_ref();
+    let strategy = match strategy {
+        Some(strategy) if strategy.canary.is_some() => "canary",
+        Some(strategy) if strategy.blue_green.is_some() => "blueGreen",
+        _ => "",
+    };
+    let phase = world.rollout.status.as_ref().and_then(|status| status.phase.as_ref());
+    let phase = phase.map(ToString::to_string).unwrap_or_default();
+    context.known(key, |known| {
+        known.plan = Some((now, plan.clone()));
+        known.labels = Some((strategy, phase));
+    });
+}
+
+fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
+    let text = crate::api::chain(failure);
+    context.known(key, |known| known.trouble = Some(text.clone()));
+    match failure.source.retry() {
+        // A conflict is the usual way to learn that the cache is behind; only its repetition is worth a word.
+        Retry::AwaitChange => {
+            tracing::debug!(text, "the world has changed in between");
+            context.back_off(key);
+        }
+        Retry::Backoff => {
+            let delay = context.back_off(key);
+            tracing::warn!(text, retry_in_ms = delay.as_millis(), "could not go on");
+        }
+        Retry::After(wait) => {
+            tracing::warn!(text, "could not go on");
+            context.queue.add_at(key.clone(), Instant::now() + wait);
+        }
+    }
+    false
+}
+
+/// Says that a Rollout cannot be decoded, and leaves it alone until it changes. The others go on.
+fn undecodable(context: &Context, key: &Key, uid: String, problem: String) -> bool {
+    let text = format!("the Rollout cannot be decoded, so nothing is done for it: {problem}");
+    tracing::warn!(text);
+    context.metrics.undecodable.get_or_create(&KindLabel { kind: Kind::Rollout.label() }).inc();
+    let involved = Involved { kind: "Rollout", name: key.name().clone(), uid };
+    let event = Event {
+        kind: EventKind::Warning,
+        reason: "ReconciliationError",
+        message: text.clone(),
+        key: "undecodable".to_owned(),
+    };
+    context.publisher.publish(context, &involved, &event);
+    context.known(key, |known| {
+        known.trouble = Some(text);
+        known.plan = None;
+    });
+    true
+}
