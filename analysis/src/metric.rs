@@ -247,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    fn metric(fields: Value) -> Metric {
+    fn metric(fields: &Value) -> Metric {
         let mut metric = json!({"name": "m", "provider": {"prometheus": {"query": "up"}}});
         metric
             .as_object_mut()
@@ -275,7 +275,7 @@ mod tests {
             consecutive_error: 4,
             consecutive_success: None,
         };
-        let minute = Some(SignedDuration::from_mins(1));
+        let minute = SignedDuration::from_mins(1);
         for (fields, expected) in [
             (json!({}), defaults.clone()),
             (json!({"count": 0, "interval": ""}), defaults.clone()),
@@ -283,7 +283,7 @@ mod tests {
                 json!({"interval": "1m"}),
                 Limits {
                     count: None,
-                    interval: minute,
+                    interval: Some(minute),
                     ..defaults.clone()
                 },
             ),
@@ -291,7 +291,7 @@ mod tests {
                 json!({"interval": "1m", "count": 3}),
                 Limits {
                     count: Some(3),
-                    interval: minute,
+                    interval: Some(minute),
                     ..defaults.clone()
                 },
             ),
@@ -299,14 +299,14 @@ mod tests {
                 json!({"interval": "1m", "count": "3"}),
                 Limits {
                     count: Some(3),
-                    interval: minute,
+                    interval: Some(minute),
                     ..defaults.clone()
                 },
             ),
             (
                 json!({"initialDelay": "1m"}),
                 Limits {
-                    initial_delay: minute.unwrap(),
+                    initial_delay: minute,
                     ..defaults.clone()
                 },
             ),
@@ -317,7 +317,7 @@ mod tests {
                 }),
                 Limits {
                     count: Some(9),
-                    interval: minute,
+                    interval: Some(minute),
                     failure: Some(2),
                     inconclusive: 3,
                     consecutive_error: 0,
@@ -333,7 +333,7 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(limits(&metric(fields.clone())), Ok(expected), "{fields}");
+            assert_eq!(limits(&metric(&fields)), Ok(expected), "{fields}");
         }
     }
 
@@ -396,19 +396,19 @@ mod tests {
                 "metrics[0].provider.prometheus.timeout: is -1, it must be between 1 and 300 seconds".to_owned(),
             ),
         ] {
-            assert_eq!(all(&[metric(fields.clone())]), expected, "{fields}");
+            assert_eq!(all(&[metric(&fields)]), expected, "{fields}");
         }
     }
 
     #[test]
     fn problems_of_all_metrics_are_reported() {
         assert_eq!(all(&[]), "metrics: no metrics specified");
-        let two = [metric(json!({})), metric(json!({"count": 2}))];
+        let two = [metric(&json!({})), metric(&json!({"count": 2}))];
         assert_eq!(
             all(&two),
             "metrics[1]: duplicate name 'm'; metrics[1]: interval must be specified when count > 1"
         );
-        let many: Vec<Metric> = (0..51).map(|at| metric(json!({"name": format!("m{at}")}))).collect();
+        let many: Vec<Metric> = (0..51).map(|at| metric(&json!({"name": format!("m{at}")}))).collect();
         assert_eq!(all(&many), "metrics: has 51 metrics, at most 50 are served");
     }
 }

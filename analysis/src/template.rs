@@ -131,9 +131,6 @@ pub fn run_spec(
     if !problems.is_empty() {
         return Err(problems);
     }
-    fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-        (!list.is_empty()).then_some(list)
-    }
     Ok(AnalysisRunSpec {
         metrics: all.metrics,
         args: some(args),
@@ -141,6 +138,10 @@ pub fn run_spec(
         measurement_retention: some(all.measurement_retention),
         ..AnalysisRunSpec::default()
     })
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 /// What is wrong with the rules for dry runs and for what is kept.

@@ -115,7 +115,7 @@ impl std::fmt::Debug for Secrets {
 
 /// The secrets that must be read before a measurement.
 pub fn secret_refs(args: &[Argument]) -> BTreeSet<SecretRef> {
-    args.iter().filter_map(|arg| secret_ref(arg)).collect()
+    args.iter().filter_map(secret_ref).collect()
 }
 
 fn secret_ref(arg: &Argument) -> Option<SecretRef> {
@@ -248,17 +248,14 @@ fn values(args: &[Argument], secrets: Option<&Secrets>) -> Result<BTreeMap<Strin
         let value = match (&arg.value, secret_ref(arg), secrets) {
             (Some(_), Some(_), _) => return Err(ArgError::Several(arg.name.clone())),
             (Some(value), None, _) => value.clone(),
-            (None, Some(reference), Some(secrets)) => match secrets.0.get(&reference) {
-                Some(value) => value.clone(),
-                None => {
+            (None, Some(reference), Some(secrets)) => {
+                let Some(value) = secrets.0.get(&reference) else {
                     let SecretRef { name: secret, key } = reference;
-                    return Err(ArgError::Secret {
-                        arg: arg.name.clone(),
-                        secret,
-                        key,
-                    });
-                }
-            },
+                    let arg = arg.name.clone();
+                    return Err(ArgError::Secret { arg, secret, key });
+                };
+                value.clone()
+            }
             (None, Some(_), None) => format!("{{{{{tag}}}}}"),
             (None, None, _) => return Err(ArgError::NoValue(arg.name.clone())),
         };

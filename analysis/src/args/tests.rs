@@ -169,13 +169,15 @@ fn secrets_are_taken_out_of_texts_in_every_form_they_are_quoted_in() {
     assert_eq!(format!("{secrets:?}"), "Secrets(3 values)");
 }
 
+type Row<'a> = (&'a [Argument], &'a [Argument], Result<Vec<Argument>, &'a str>);
+
 #[test]
 fn a_runs_arguments_are_the_templates_with_the_supplied_values() {
     let both = Argument {
         value: Some("x".to_owned()),
         ..secret("both")
     };
-    let rows: [(&[Argument], &[Argument], Result<Vec<Argument>, &str>); 8] = [
+    let rows: [Row<'_>; 8] = [
         (&[], &[], Ok(vec![])),
         (&[value("a", "1")], &[], Ok(vec![value("a", "1")])),
         (&[value("a", "1")], &[value("a", "2")], Ok(vec![value("a", "2")])),

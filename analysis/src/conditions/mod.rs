@@ -167,7 +167,7 @@ impl Conditions {
         let failure = holds("failureCondition", &self.failure)?;
         Ok(match (success, failure) {
             (_, Some(true)) | (Some(false), None) => Verdict::Failed,
-            (Some(true), _) | (None, _) => Verdict::Successful,
+            (Some(true) | None, _) => Verdict::Successful,
             (Some(false), Some(false)) => Verdict::Inconclusive,
         })
     }

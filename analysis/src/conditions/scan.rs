@@ -84,10 +84,9 @@ pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
         match *token {
             Token::Name(name) => check_name(name, before, after)?,
             Token::Number(number) => check_number(number, after)?,
-            Token::Text(_) => {}
             Token::Sign("..") => return Err(not_served("the range operator `..`")),
             Token::Sign("{") => check_brace(before, after, tokens.get(at + 2).copied())?,
-            Token::Sign(_) => {}
+            Token::Text(_) | Token::Sign(_) => {}
         }
         facts.note(*token, before);
     }

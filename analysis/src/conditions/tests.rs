@@ -57,6 +57,7 @@ fn verdicts_follow_the_table_of_argo_rollouts() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn conditions_are_written_as_users_of_argo_rollouts_write_them() {
     check(&[
         ("result[0] >= 0.95", "", list(&[0.97]), "Successful"),
@@ -374,6 +375,7 @@ fn both_conditions_are_checked_and_all_problems_are_reported() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long judging takes")]
 fn limits_are_checked_before_anything_is_parsed() {
     for source in [
         "x".repeat(5000),
@@ -398,6 +400,7 @@ fn limits_are_checked_before_anything_is_parsed() {
 
 /// The deepest and slowest that the limits let through, on half the stack of a worker thread and without optimisation.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long judging takes")]
 fn the_worst_that_is_allowed_ends_soon_and_fits_the_stack() {
     let sources = [
         format!("0{} > 1", "+1".repeat(39)),
@@ -408,7 +411,7 @@ fn the_worst_that_is_allowed_ends_soon_and_fits_the_stack() {
         format!("{}true{}", "all(result,{".repeat(6), "})".repeat(6)),
         format!("{}0{} > 0{}", "all(result,{".repeat(6), "+1".repeat(39), "})".repeat(6)),
         format!("{}0{} == nil", "result[".repeat(4), "]".repeat(4)),
-        format!("{} == nil", vec!["result[result[result[result[0]]]]"; 8].join("+")),
+        format!("{} == nil", ["result[result[result[result[0]]]]"; 8].join("+")),
         format!("{}result{}", "[".repeat(4), "]".repeat(4)),
         "all(result, {all(result, {all(result, {# >= 0})})})".to_owned(),
         "all(result, len(result) > 0 and sum(result) > 0 and len(concat(result, result)) > 0)".to_owned(),

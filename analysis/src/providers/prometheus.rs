@@ -36,13 +36,12 @@ pub fn request(
     environment: &Environment,
 ) -> Result<HttpRequest, ProviderError> {
     let configured = environment.variables.get(ADDRESS_VARIABLE).map(String::as_str);
-    let address = match non_empty(metric.address.as_ref()).or(configured.filter(|address| !address.is_empty())) {
-        Some(address) => check_address(address)?,
-        None => {
-            let problem = format!("no address: give one, or set {ADDRESS_VARIABLE} for the controller");
-            return Err(invalid("address", &problem));
-        }
+    let configured = configured.filter(|address| !address.is_empty());
+    let Some(address) = non_empty(metric.address.as_ref()).or(configured) else {
+        let problem = format!("no address: give one, or set {ADDRESS_VARIABLE} for the controller");
+        return Err(invalid("address", &problem));
     };
+    check_address(address)?;
     let mut form = vec![("query", query(metric)?.to_owned())];
     let path = match &metric.range_query {
         None => "query",
@@ -187,9 +186,8 @@ fn series(result: &Value) -> Result<&Vec<Value>, String> {
 
 /// The number of a sample `[time, "number"]`.
 fn sample(value: &Value) -> Result<f64, String> {
-    let text = match value.as_array().map(Vec::as_slice) {
-        Some([_, Value::String(text)]) => text,
-        _ => return Err(NOT_A_NUMBER.to_owned()),
+    let Some([_, Value::String(text)]) = value.as_array().map(Vec::as_slice) else {
+        return Err(NOT_A_NUMBER.to_owned());
     };
     text.parse().map_err(|_| NOT_A_NUMBER.to_owned())
 }
@@ -228,7 +226,7 @@ fn query(metric: &PrometheusMetric) -> Result<&str, ProviderError> {
     query.ok_or_else(|| invalid("query", "is empty: give a PromQL query"))
 }
 
-fn check_address(address: &str) -> Result<&str, ProviderError> {
+fn check_address(address: &str) -> Result<(), ProviderError> {
     let wrong = |problem: &str| Err(invalid("address", problem));
     let rest = match address.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
@@ -244,7 +242,7 @@ fn check_address(address: &str) -> Result<&str, ProviderError> {
     if host.is_empty() || host.starts_with(':') {
         return wrong("has no host, for example http://prometheus.monitoring:9090");
     }
-    Ok(address)
+    Ok(())
 }
 
 fn timeout(metric: &PrometheusMetric) -> Result<Duration, ProviderError> {

@@ -7,7 +7,7 @@ use crate::args::{SecretRef, Secrets};
 use crate::providers::{self, measure};
 use crate::{TransportError, text};
 
-fn metric(prometheus: Value) -> Metric {
+fn metric(prometheus: &Value) -> Metric {
     let metric = json!({"name": "m", "successCondition": "result[0] >= 0.95", "provider": {"prometheus": prometheus}});
     serde_json::from_value(metric).unwrap()
 }
@@ -22,13 +22,13 @@ fn environment() -> Environment {
     }
 }
 
-fn made(prometheus: Value) -> Result<HttpRequest, String> {
+fn made(prometheus: &Value) -> Result<HttpRequest, String> {
     providers::request(now(), &metric(prometheus), &environment()).map_err(|error| error.to_string())
 }
 
 #[test]
 fn an_instant_query_is_a_form_without_a_time() {
-    let request = made(json!({"address": "http://p:9090/", "query": "sum(rate(x{a=\"b&c\"}[5m])) > 1"})).unwrap();
+    let request = made(&json!({"address": "http://p:9090/", "query": "sum(rate(x{a=\"b&c\"}[5m])) > 1"})).unwrap();
     assert_eq!(request.method, "POST");
     assert_eq!(request.url, "http://p:9090/api/v1/query");
     assert_eq!(
@@ -51,7 +51,7 @@ fn an_instant_query_is_a_form_without_a_time() {
 #[test]
 fn a_range_query_has_start_end_and_step_in_seconds() {
     let range = json!({"start": "now() - duration(\"5m\")", "end": "now()", "step": "1m"});
-    let request = made(json!({"address": "http://p/prefix", "query": "up", "rangeQuery": range})).unwrap();
+    let request = made(&json!({"address": "http://p/prefix", "query": "up", "rangeQuery": range})).unwrap();
     assert_eq!(request.url, "http://p/prefix/api/v1/query_range");
     assert_eq!(
         request.body.as_deref(),
@@ -61,7 +61,7 @@ fn a_range_query_has_start_end_and_step_in_seconds() {
 
 #[test]
 fn address_timeout_tls_headers_and_authentication_come_from_the_metric() {
-    let request = made(json!({
+    let request = made(&json!({
         "query": "up", "timeout": 40, "insecure": true,
         "headers": [{"key": "X-Scope-OrgID", "value": "tenant_a"}],
         "authentication": {"basicAuth": {"username": "Aladdin", "password": "open sesame"}},
@@ -80,7 +80,7 @@ fn address_timeout_tls_headers_and_authentication_come_from_the_metric() {
         .collect();
     assert_eq!(headers, expected);
 
-    let bearer = made(json!({"query": "up", "headers": [{"key": "Authorization", "value": "Bearer abc"}]})).unwrap();
+    let bearer = made(&json!({"query": "up", "headers": [{"key": "Authorization", "value": "Bearer abc"}]})).unwrap();
     assert_eq!(bearer.headers[1], ("Authorization".to_owned(), "Bearer abc".to_owned()));
     assert!(!format!("{bearer:?}").contains("abc"));
 }
@@ -172,8 +172,8 @@ fn what_is_wrong_is_named_with_its_field_path() {
         ),
     ] {
         let expected = format!("provider.prometheus.{expected}");
-        assert_eq!(made(prometheus.clone()), Err(expected.clone()), "{prometheus}");
-        let problems: Vec<_> = providers::problems(&metric(prometheus))
+        assert_eq!(made(&prometheus), Err(expected.clone()), "{prometheus}");
+        let problems: Vec<_> = providers::problems(&metric(&prometheus))
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -184,12 +184,12 @@ fn what_is_wrong_is_named_with_its_field_path() {
         "authentication": {"basicAuth": {"username": "a"}},
     });
     let expected = "provider.prometheus.authentication.basicAuth: and a header Authorization exclude each other";
-    assert_eq!(made(both), Err(expected.to_owned()));
+    assert_eq!(made(&both), Err(expected.to_owned()));
 }
 
 #[test]
 fn without_any_address_the_variable_is_named() {
-    let metric = metric(json!({"query": "up"}));
+    let metric = metric(&json!({"query": "up"}));
     let expected = "provider.prometheus.address: no address: give one, or set ARGO_ROLLOUTS_PROMETHEUS_ADDRESS for the \
                     controller";
     let error = providers::request(now(), &metric, &Environment::default()).unwrap_err();
@@ -253,7 +253,7 @@ fn vector(values: &[&str]) -> String {
 fn outcome(condition: &str, answer: Result<HttpResponse, TransportError>) -> String {
     let metric = Metric {
         success_condition: Some(condition.to_owned()),
-        ..metric(json!({"query": "up"}))
+        ..metric(&json!({"query": "up"}))
     };
     let measured = measure(&metric, answer, &Secrets::default());
     let value = measured.value.map(|value| format!(" {value}")).unwrap_or_default();
@@ -459,7 +459,7 @@ fn no_secret_is_in_what_was_measured() {
     );
     let metric = Metric {
         success_condition: Some("result[0] == 'hunter2\"' || result[0] >= 'x'".to_owned()),
-        ..metric(json!({"query": "up{token='hunter2\"'}"}))
+        ..metric(&json!({"query": "up{token='hunter2\"'}"}))
     };
     let echo =
         r#"{"status":"error","errorType":"bad_data","error":"cannot parse up{token='hunter2\"'} at \"hunter2\\\"\""}"#;
@@ -490,15 +490,8 @@ fn a_measurement_is_prepared_with_arguments_and_secrets_or_is_an_error() {
     ]))
     .unwrap();
     let mut secrets = Secrets::default();
-    let prepare = |secrets: &Secrets| {
-        providers::prepare(
-            now(),
-            &metric(raw.clone()),
-            &args,
-            secrets.clone(),
-            &Environment::default(),
-        )
-    };
+    let prepare =
+        |secrets: &Secrets| providers::prepare(now(), &metric(&raw), &args, secrets.clone(), &Environment::default());
     let error = prepare(&secrets).unwrap_err();
     assert_eq!(
         error.message.as_deref(),
@@ -574,7 +567,7 @@ proptest! {
         result in json_like(),
         kind in prop::sample::select(vec!["vector", "matrix", "scalar", "string", "x"]),
     ) {
-        let metric = metric(json!({"query": "up"}));
+        let metric = metric(&json!({"query": "up"}));
         for body in [bytes, soup.into_bytes(), success(kind, &result).into_bytes()] {
             let measured = measure(&metric, Ok(HttpResponse { status, body }), &Secrets::default());
             prop_assert!(measured.phase.completed());
