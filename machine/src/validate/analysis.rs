@@ -11,7 +11,7 @@ use super::{
 
 const METADATA: &str = "Analyses arguments must refer to valid object metadata supported by downwardAPI";
 
-/// All static problems of an AnalysisTemplate or ClusterAnalysisTemplate. A template without metrics of its own is
+/// All static problems of an `AnalysisTemplate` or `ClusterAnalysisTemplate`. A template without metrics of its own is
 /// right if it names templates that have some.
 pub fn analysis_template(spec: &AnalysisTemplateSpec) -> Vec<Problem> {
     let mut report = Report::default();

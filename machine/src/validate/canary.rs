@@ -1,6 +1,6 @@
 //! The canary strategy.
 
-use sluice_crds::{AntiAffinity, CanaryStrategy};
+use sluice_crds::{AntiAffinity, CanaryStrategy, TrafficRouting};
 
 use super::{
     analysis,
@@ -75,10 +75,9 @@ fn services(report: &mut Report, canary: &CanaryStrategy) {
         );
     }
     let routing = canary.traffic_routing.as_ref();
-    let fit = |routing: &&sluice_crds::TrafficRouting| {
-        routing.alb.is_some() || routing.istio.is_some() || routing::has_plugin(routing)
-    };
-    if routing.filter(fit).is_none() {
+    let fit =
+        |routing: &TrafficRouting| routing.alb.is_some() || routing.istio.is_some() || routing::has_plugin(routing);
+    if !routing.is_some_and(fit) {
         report.add(
             &at,
             "Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only",

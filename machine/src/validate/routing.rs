@@ -59,7 +59,7 @@ fn others(routing: &TrafficRouting) -> [(&'static str, bool); 8] {
     ]
 }
 
-/// Only subsets of an Istio DestinationRule, and ping-pong with ALB or Istio, do without the pair of Services.
+/// Only subsets of an Istio `DestinationRule`, and ping-pong with ALB or Istio, do without the pair of Services.
 fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &TrafficRouting) {
     let ping_pong = canary.ping_pong.is_some();
     let alb = routing.alb.is_some() && !ping_pong;

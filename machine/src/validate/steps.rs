@@ -1,6 +1,9 @@
 //! The steps of a canary.
 
-use sluice_crds::{CanaryStep, CanaryStrategy, RolloutExperiment, SetCanaryScale, StringMatch, TrafficRouting};
+use sluice_crds::{
+    CanaryStep, CanaryStrategy, RolloutExperiment, SetCanaryScale, SetHeaderRoute, SetMirrorRoute, StringMatch,
+    TrafficRouting,
+};
 
 use super::{
     analysis,
@@ -92,55 +95,61 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
     }
     if let Some(header) = &step.set_header_route {
         let at = format!("{at}.setHeaderRoute");
-        let fit = |routing: &&TrafficRouting| {
-            routing.istio.is_some() || routing.alb.is_some() || routing.apisix.is_some() || has_plugin(routing)
-        };
-        if routing.filter(fit).is_none() {
-            report.add(
-                &at,
-                "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
-            );
-        }
-        let alb = routing.is_some_and(|routing| routing.alb.is_some());
-        for (index, one) in header.match_.iter().flatten().enumerate() {
-            let path = format!("{at}.match[{index}].headerValue");
-            let value = one.header_value.clone().unwrap_or_default();
-            if alb && is_empty(value.exact.as_ref()) {
-                report.add(
-                    &path,
-                    "SetHeaderRoute match value invalid. ALB supports 'exact' value only",
-                );
-            }
-            string_match(report, &path, &value);
-        }
-        managed_route(report, &at, routing, header.name.as_deref().unwrap_or_default());
+        set_header_route(report, &at, routing, header);
         report.unsupported(at);
     }
     if let Some(mirror) = &step.set_mirror_route {
         let at = format!("{at}.setMirrorRoute");
-        let fit = |routing: &&TrafficRouting| routing.istio.is_some() || has_plugin(routing);
-        if routing.filter(fit).is_none() {
-            report.add(
-                &at,
-                "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins",
-            );
-        }
-        for (index, one) in mirror.match_.iter().flatten().enumerate() {
-            let path = format!("{at}.match[{index}]");
-            let named = [("method", &one.method), ("path", &one.path)];
-            for (name, value) in named.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
-                string_match(report, &format!("{path}.{name}"), value);
-            }
-            for (name, value) in one.headers.iter().flatten() {
-                string_match(report, &format!("{path}.headers[{name}]"), value);
-            }
-        }
-        managed_route(report, &at, routing, &mirror.name);
+        set_mirror_route(report, &at, routing, mirror);
         report.unsupported(at);
     }
     if step.plugin.is_some() {
         report.unsupported(format!("{at}.plugin"));
     }
+}
+
+fn set_header_route(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, header: &SetHeaderRoute) {
+    let fit = |routing: &TrafficRouting| {
+        routing.istio.is_some() || routing.alb.is_some() || routing.apisix.is_some() || has_plugin(routing)
+    };
+    if !routing.is_some_and(fit) {
+        report.add(
+            at,
+            "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
+        );
+    }
+    let alb = routing.is_some_and(|routing| routing.alb.is_some());
+    for (index, one) in header.match_.iter().flatten().enumerate() {
+        let path = format!("{at}.match[{index}].headerValue");
+        let value = one.header_value.clone().unwrap_or_default();
+        if alb && is_empty(value.exact.as_ref()) {
+            report.add(
+                &path,
+                "SetHeaderRoute match value invalid. ALB supports 'exact' value only",
+            );
+        }
+        string_match(report, &path, &value);
+    }
+    managed_route(report, at, routing, header.name.as_deref().unwrap_or_default());
+}
+
+fn set_mirror_route(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, mirror: &SetMirrorRoute) {
+    let fit = |routing: &TrafficRouting| routing.istio.is_some() || has_plugin(routing);
+    if !routing.is_some_and(fit) {
+        report.add(at, "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins");
+    }
+    for (index, one) in mirror.match_.iter().flatten().enumerate() {
+        let path = format!("{at}.match[{index}]");
+        for (name, value) in [("method", &one.method), ("path", &one.path)] {
+            if let Some(value) = value {
+                string_match(report, &format!("{path}.{name}"), value);
+            }
+        }
+        for (name, value) in one.headers.iter().flatten() {
+            string_match(report, &format!("{path}.headers[{name}]"), value);
+        }
+    }
+    managed_route(report, at, routing, &mirror.name);
 }
 
 fn string_match(report: &mut Report, path: &str, value: &StringMatch) {

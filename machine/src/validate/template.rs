@@ -1,4 +1,4 @@
-//! The selector and the pod template. The API server checks the template in full when a ReplicaSet is made of it; here
+//! The selector and the pod template. The API server checks the template in full when a `ReplicaSet` is made of it; here
 //! is what it would refuse there, and what the API server cannot know to be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
