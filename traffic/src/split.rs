@@ -31,8 +31,8 @@ pub struct Weights {
     pub by_service: BTreeMap<String, u32>,
 }
 
-/// What we wrote last on an object that moves traffic, kept on that very object as the annotation
-/// [`crate::MOVING_ANNOTATION`]: `{at, to, from}`.
+/// What we wrote last on an object that moves traffic, kept on that very object as an annotation: `{at, to, from}`.
+/// On a Service it is [`crate::MOVING_ANNOTATION`], on a route one for each pair ([`crate::route_moving_annotation`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moving {
     /// When it was written.

@@ -29,6 +29,7 @@ fn a_pair_that_is_alone_in_its_rule_keeps_its_sum_where_it_can() {
     check("usual", "100", "0", "95/5", expect!["95 5"]);
     check("and back", "95", "5", "100/0", expect!["100 0"]);
     check("all of it", "95", "5", "0/100", expect!["0 100"]);
+    check("turned around", "5", "95", "95/5", expect!["95 5"]);
     check("already so", "95", "5", "95/5", expect!["nothing to do"]);
     check(
         "already so with another sum",
@@ -140,6 +141,12 @@ fn other_backends_keep_their_shares_exactly() {
         expect!["485000 15000 1000000"],
     );
     check(
+        "too huge until the common factor is taken out",
+        [", weight: 500010", ", weight: 0", ", weight: 500010"],
+        "97/3",
+        expect!["97 3 100"],
+    );
+    check(
         "huge without one",
         [", weight: 999983", ", weight: 0", ", weight: 1000000"],
         "97/3",
@@ -161,6 +168,7 @@ fn a_service_that_stands_twice_can_be_taken_back_and_not_raised() {
             "HTTPRoute shop/app: spec.rules[0].backendRefs: the stable or the canary Service stands in it more than once, so that its share cannot be told apart: name each of the two once in a rule"
         ],
     );
+    check_edit("already so", canary, &[], "60/40", expect!["nothing to do"]);
     check_edit("taking it back", canary, &[], "100/0", expect!["10 0 0"]);
     let stable = "[{backendRefs: [{name: app-stable, weight: 2}, {name: other, weight: 10}, {name: app-canary, weight: 4}, {name: app-stable, port: 81, weight: 4}]}]";
     check_edit(

@@ -3,6 +3,12 @@
     clippy::needless_pass_by_value,
     reason = "a row of a table hands its expectation over"
 )]
+#![allow(clippy::too_many_lines, reason = "a table is as long as it has rows")]
+#![allow(
+    clippy::needless_raw_string_hashes,
+    reason = "expectations are written by expect-test"
+)]
+#![allow(clippy::doc_markdown, reason = "kinds of Kubernetes stand in most sentences")]
 
 mod acknowledgement;
 mod common;
