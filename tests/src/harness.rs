@@ -1,0 +1,247 @@
+//! The main function of a test program that runs inside: it starts one plane, runs its tests one after the other and
+//! prints what `cargo test` prints.
+//!
+//! One after the other, because the tests measure traffic on the same few cores. Each test gets what it wants from the
+//! plane under names of its own.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use futures::FutureExt as _;
+
+use crate::inside::{self, Inside};
+use crate::plane::{Plane, PlaneConfig};
+
+/// A test that takes longer hangs; it is far above what any test needs, and below what a person waits for.
+const LONGEST_TEST: Duration = Duration::from_secs(600);
+
+/// A boxed test body.
+pub type TestFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// One test: a name that is a sentence, and what it does with a plane. Made by the macro [`tests!`](crate::tests).
+#[derive(Clone, Copy)]
+pub struct Test {
+    /// The name by which it is printed and chosen.
+    pub name: &'static str,
+    /// The body.
+    pub run: fn(Arc<Plane>) -> TestFuture,
+}
+
+/// A list of [`Test`]s from async functions `fn(Arc<Plane>) -> anyhow::Result<()>`.
+#[macro_export]
+macro_rules! tests {
+    ($($function:path),* $(,)?) => {
+        vec![$($crate::Test { name: stringify!($function), run: |plane| Box::pin($function(plane)) }),*]
+    };
+}
+
+/// Runs the tests that the command line chooses, inside, on one plane. `name` names the folder of logs of a failed run.
+pub fn main(name: &str, config: PlaneConfig, tests: Vec<Test>) -> ExitCode {
+    let choice = Choice::from_args(std::env::args().skip(1));
+    let (chosen, others): (Vec<Test>, Vec<Test>) = tests.into_iter().partition(|test| choice.takes(test.name));
+    if choice.list {
+        for test in &chosen {
+            println!("{}: test", test.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if chosen.is_empty() {
+        println!(
+            "\nrunning 0 tests\n\n{}\n",
+            Tally {
+                filtered_out: others.len(),
+                ..Tally::default()
+            }
+            .line()
+        );
+        return ExitCode::SUCCESS;
+    }
+    inside::enter(name, |inside| run(inside, config, &chosen, others.len()))
+}
+
+/// What the command line asks for, in the words of the ordinary test programs.
+#[derive(Debug, Default, PartialEq)]
+struct Choice {
+    filters: Vec<String>,
+    skips: Vec<String>,
+    exact: bool,
+    list: bool,
+    /// Ordinary test programs run only ignored tests then; there are none here.
+    ignored_only: bool,
+}
+
+impl Choice {
+    fn from_args(args: impl Iterator<Item = String>) -> Self {
+        let mut choice = Self::default();
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--list" => choice.list = true,
+                "--exact" => choice.exact = true,
+                "--ignored" => choice.ignored_only = true,
+                "--skip" => choice.skips.extend(args.next()),
+                // Options with a value that mean nothing here: output is never captured, tests are never parallel.
+                "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => drop(args.next()),
+                _ if arg.starts_with('-') => {}
+                _ => choice.filters.push(arg),
+            }
+        }
+        choice
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let matches = |filter: &String| {
+            if self.exact {
+                name == filter
+            } else {
+                name.contains(filter.as_str())
+            }
+        };
+        !self.ignored_only
+            && (self.filters.is_empty() || self.filters.iter().any(matches))
+            && !self.skips.iter().any(matches)
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: Vec<&'static str>,
+    filtered_out: usize,
+    took: Duration,
+}
+
+impl Tally {
+    fn line(&self) -> String {
+        format!(
+            "test result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s",
+            if self.failed.is_empty() { "ok" } else { "FAILED" },
+            self.passed,
+            self.failed.len(),
+            self.filtered_out,
+            self.took.as_secs_f64()
+        )
+    }
+}
+
+fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the runtime of the tests: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let started = Instant::now();
+    println!(
+        "\nrunning {} test{}",
+        tests.len(),
+        if tests.len() == 1 { "" } else { "s" }
+    );
+    let plane = match runtime.block_on(Plane::start(inside, config)) {
+        Ok(plane) => Arc::new(plane),
+        Err(error) => {
+            eprintln!("error: the plane did not start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut tally = Tally {
+        filtered_out,
+        ..Tally::default()
+    };
+    for test in tests {
+        match runtime.block_on(one(*test, Arc::clone(&plane))) {
+            Ok(()) => {
+                println!("test {} ... ok", test.name);
+                tally.passed += 1;
+            }
+            Err(error) => {
+                println!("test {} ... FAILED", test.name);
+                eprintln!("---- {}\n{error:?}\n", test.name);
+                tally.failed.push(test.name);
+            }
+        }
+    }
+    tally.took = started.elapsed();
+    if !tally.failed.is_empty() {
+        println!("\nfailures:\n    {}", tally.failed.join("\n    "));
+    }
+    println!("\n{}\n", tally.line());
+    if tally.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(101)
+    }
+}
+
+async fn one(test: Test, plane: Arc<Plane>) -> Result<()> {
+    // Unwind safe: after a panic nothing but the plane is used, and that is processes and immutable values.
+    let body = AssertUnwindSafe((test.run)(Arc::clone(&plane))).catch_unwind();
+    let result = tokio::time::timeout(LONGEST_TEST, body)
+        .await
+        .with_context(|| format!("still running after {} s", LONGEST_TEST.as_secs()))?;
+    let outcome = result.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(anyhow!(
+            "panicked: {}",
+            text.unwrap_or_else(|| "with a value that is not text".to_owned())
+        ))
+    });
+    // A component that died makes the strangest failures and the emptiest successes: say so first.
+    match plane.dead_components() {
+        dead if dead.is_empty() => outcome,
+        dead => match outcome {
+            Ok(()) => Err(anyhow!("{}", dead.join("; "))),
+            Err(error) => Err(error.context(dead.join("; "))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    fn choice(line: &str) -> Choice {
+        Choice::from_args(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_command_line_chooses_as_for_ordinary_tests() {
+        let rows = [
+            ("", "a_canary_is_promoted", true),
+            ("canary", "a_canary_is_promoted", true),
+            ("blue", "a_canary_is_promoted", false),
+            ("blue canary", "a_canary_is_promoted", true),
+            ("--exact canary", "a_canary_is_promoted", false),
+            ("--exact a_canary_is_promoted", "a_canary_is_promoted", true),
+            ("--skip canary", "a_canary_is_promoted", false),
+            ("--nocapture --test-threads 1 canary", "a_canary_is_promoted", true),
+            ("--test-threads=1", "a_canary_is_promoted", true),
+            ("--ignored", "a_canary_is_promoted", false),
+        ];
+        for (line, name, want) in rows {
+            assert_eq!(choice(line).takes(name), want, "{line:?} on {name}");
+        }
+        assert!(choice("--list --format terse").list);
+    }
+
+    #[test]
+    fn the_closing_line_is_the_one_that_tools_read() {
+        let tally = Tally {
+            passed: 3,
+            failed: vec!["x"],
+            filtered_out: 2,
+            took: Duration::from_millis(1250),
+        };
+        assert_eq!(
+            tally.line(),
+            "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 2 filtered out; finished in 1.25s"
+        );
+    }
+}
