@@ -83,7 +83,7 @@ impl Cluster {
         if rates.pod_killed > 0 || rates.node_lost > 0 {
             kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
         }
-        let safety = config.check.then(|| Safety::new(&config.models));
+        let safety = config.check.then(|| Safety::new(&config.models, config.shell.settings.ack_timeout));
         let observer = config.observe.then(Observer::default);
         Cluster { kernel, models: Models::new(config.models), processes, passed_on: 0, observer, safety }
     }

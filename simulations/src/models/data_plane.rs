@@ -85,7 +85,8 @@ pub struct Totals {
 impl Totals {
     /// How many requests were lost by anything but crashed pods and lost nodes.
     pub fn lost(&self) -> f64 {
-        self.losses.iter().filter(|loss| loss.reason != LossReason::PodDown).map(|loss| loss.requests).sum()
+        let lost = self.losses.iter().filter(|loss| loss.reason != LossReason::PodDown);
+        lost.fold(0.0, |sum, loss| sum + loss.requests)
     }
 }
 

@@ -366,25 +366,40 @@ impl Process {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let decided = match &mut task.work {
             Work::Rollout(work) => work.decide(kernel, models, key),
-            Work::Run(work) => work.decide(kernel, models, key, &self.environment),
+            Work::Run(work) => work.decide(kernel, key),
         };
         kernel.decisions += 1;
         task.basis = basis;
         task.wake = decided.wake_at;
         task.writes = decided.writes;
         task.writes.reverse();
-        let more = !task.writes.is_empty();
-        if !more {
-            task.failures = 0;
+        let commits = task.writes.iter().any(|write| write.commits);
+        if !commits {
+            self.committed(kernel, models, key);
         }
-        for (run, after, result) in decided.measurements {
-            self.schedule(kernel, after, Step::Measured { run, result: Box::new(result) });
-        }
-        if more {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if !task.writes.is_empty() {
             let delay = kernel.random.millis(&self.config.call);
-            self.schedule(kernel, delay, Step::Write(key.clone()));
-        } else if let Some(at) = decided.wake_at {
+            return self.schedule(kernel, delay, Step::Write(key.clone()));
+        }
+        task.failures = 0;
+        if let Some(at) = decided.wake_at {
             kernel.clock.at(at, Actor::Process { process: self.number, epoch: self.epoch, step: Step::Wake(key.clone(), at) });
+        }
+    }
+
+    /// The commit of a plan is done, or there is none: events are published, measurements begin.
+    fn committed(&mut self, kernel: &mut Kernel, models: &mut Models, key: &Key) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let under_way = match &mut task.work {
+            Work::Rollout(work) => {
+                work.committed(kernel, key);
+                Vec::new()
+            }
+            Work::Run(work) => work.committed(kernel, models, key, &self.environment),
+        };
+        for (after, result) in under_way {
+            self.schedule(kernel, after, Step::Measured { run: key.clone(), result: Box::new(result) });
         }
     }
 
@@ -416,7 +431,7 @@ impl Process {
             }
         }
         match writes::perform(kernel, self.number, &mut self.cache, key, &requested) {
-            Ok(object) => self.written(kernel, key, &requested, object.as_deref()),
+            Ok(object) => self.written(kernel, models, key, &requested, object.as_deref()),
             Err(Failed::Crash) => self.crash(kernel),
             Err(Failed::Refused { unknown }) => {
                 let task = self.tasks.get_mut(key).expect("it was there a moment ago");
@@ -428,11 +443,16 @@ impl Process {
         }
     }
 
-    fn written(&mut self, kernel: &mut Kernel, key: &Key, requested: &Requested, object: Option<&serde_json::Value>) {
-        if let Some(Task { work: Work::Rollout(work), .. }) = self.tasks.get_mut(key)
-            && requested.publishes
-        {
-            work.publish(kernel, key);
+    fn written(
+        &mut self,
+        kernel: &mut Kernel,
+        models: &mut Models,
+        key: &Key,
+        requested: &Requested,
+        object: Option<&serde_json::Value>,
+    ) {
+        if requested.commits {
+            self.committed(kernel, models, key);
         }
         self.changed(kernel, &requested.target);
         let Some(task) = self.tasks.get_mut(key) else { return };

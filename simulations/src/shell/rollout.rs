@@ -14,7 +14,6 @@ use sluice_traffic::ObjectRef;
 use crate::kernel::Kernel;
 use crate::models::Models;
 use crate::shell::cache::Cache;
-use crate::shell::run::Measurement;
 use crate::shell::writes::{self, Requested};
 use crate::store::{Key, Kind};
 
@@ -36,7 +35,6 @@ pub(super) struct RolloutTask {
 pub(super) struct Decided {
     pub(super) writes: Vec<Requested>,
     pub(super) wake_at: Option<jiff::Timestamp>,
-    pub(super) measurements: Vec<Measurement>,
 }
 
 impl RolloutTask {
@@ -179,11 +177,8 @@ impl RolloutTask {
         let owner = owner_of(key, &self.world.rollout);
         self.events = plan.events;
         let mut writes = plan.commit.map(|commit| writes::of_commit(key, commit)).unwrap_or_default();
-        if writes.is_empty() {
-            self.publish(kernel, key);
-        }
         writes.extend(plan.effects.into_iter().map(|effect| writes::of_effect(key, &owner, effect)));
-        Decided { writes, wake_at: plan.wake_at, measurements: Vec::new() }
+        Decided { writes, wake_at: plan.wake_at }
     }
 
     fn answer(&self, kernel: &mut Kernel, models: &Models, key: &Key, ask: &Ask) -> Answer {
@@ -235,7 +230,7 @@ impl RolloutTask {
     }
 
     /// Publishes the events of the plan whose commit is done.
-    pub(super) fn publish(&mut self, kernel: &mut Kernel, key: &Key) {
+    pub(super) fn committed(&mut self, kernel: &mut Kernel, key: &Key) {
         for event in std::mem::take(&mut self.events) {
             kernel.publish(key, event);
         }

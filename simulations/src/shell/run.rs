@@ -1,39 +1,101 @@
-//! The work on one AnalysisRun.
+//! The work on one AnalysisRun: measures when the machine says so and hands back what came out.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use serde::Deserialize as _;
 use serde_json::Value;
-use sluice_analysis::Environment;
+use sluice_analysis::{Environment, Secrets, TransportError, prepare};
+use sluice_crds::AnalysisRun;
+use sluice_machine::Event;
+use sluice_machine::run::{self, MeasureKey, RunWorld, Taken};
 
 use crate::kernel::Kernel;
 use crate::models::Models;
 use crate::shell::rollout::Decided;
+use crate::shell::writes;
 use crate::store::Key;
-
-/// A measurement under way: of which run, how long it takes, and what comes back.
-pub(super) type Measurement = (Key, SignedDuration, RunResult);
 
 /// The answer to a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct RunResult {
-    pub(super) at: Timestamp,
+    key: MeasureKey,
+    taken: Taken,
 }
 
 #[derive(Debug)]
-pub(super) struct RunTask {}
+pub(super) struct RunTask {
+    world: RunWorld,
+    events: Vec<Event>,
+    /// To be measured when the commit under way is done.
+    measure: Vec<MeasureKey>,
+}
 
 impl RunTask {
     /// The work on a run; `None` where it cannot be decoded.
-    pub(super) fn new(_object: &Value) -> Option<RunTask> {
-        None
+    pub(super) fn new(object: &Value) -> Option<RunTask> {
+        let run = AnalysisRun::deserialize(object).ok()?;
+        Some(RunTask { world: RunWorld { run, ..RunWorld::default() }, events: Vec::new(), measure: Vec::new() })
     }
 
-    pub(super) fn observe(&mut self, _object: Option<&Value>) -> bool {
-        false
+    /// Takes over the state of the run; tells whether it can be decoded.
+    pub(super) fn observe(&mut self, object: Option<&Value>) -> bool {
+        let decoded = object.and_then(|object| AnalysisRun::deserialize(object).ok());
+        let Some(run) = decoded else { return false };
+        self.world.run = run;
+        let run = &self.world.run;
+        self.world.answers.retain(|key, _| !run::is_recorded(run, key));
+        self.world.in_flight.retain(|key| !run::is_recorded(run, key));
+        true
     }
 
-    pub(super) fn measured(&mut self, _result: RunResult) {}
+    /// Takes in the answer to a measurement.
+    pub(super) fn measured(&mut self, result: RunResult) {
+        self.world.in_flight.remove(&result.key);
+        self.world.answers.insert(result.key, result.taken);
+    }
 
-    pub(super) fn decide(&mut self, _: &mut Kernel, _: &mut Models, _: &Key, _: &Environment) -> Decided {
-        Decided::default()
+    pub(super) fn decide(&mut self, kernel: &mut Kernel, key: &Key) -> Decided {
+        let plan = run::decide(kernel.clock.now(), &self.world);
+        self.events = plan.events;
+        self.measure = plan.measure;
+        let writes = plan.commit.map(|commit| writes::of_run_commit(key, commit)).into_iter().collect();
+        Decided { writes, wake_at: plan.wake_at }
+    }
+
+    /// Publishes the events of the plan whose commit is done and starts its measurements: after how long which answers come.
+    pub(super) fn committed(
+        &mut self,
+        kernel: &mut Kernel,
+        models: &mut Models,
+        key: &Key,
+        environment: &Environment,
+    ) -> Vec<(SignedDuration, RunResult)> {
+        for event in std::mem::take(&mut self.events) {
+            kernel.publish(key, event);
+        }
+        let started_at = kernel.clock.now();
+        let mut under_way = Vec::new();
+        for measure in std::mem::take(&mut self.measure) {
+            let run = &self.world.run;
+            let Some(metric) = run::metric(run, &measure) else { continue };
+            let latency = kernel.random.millis(&models.config.metrics.latency);
+            let arguments = run.spec.args.as_deref().unwrap_or_default();
+            let (measured, metadata) = match prepare(started_at, metric, arguments, Secrets::default(), environment) {
+                Ok(prepared) => {
+                    let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
+                    let answer = if kernel.random.chance(fails) {
+                        Err(TransportError::Timeout)
+                    } else {
+                        models.measure(started_at, &kernel.store, &prepared.request)
+                    };
+                    (prepared.judge(answer), prepared.metadata())
+                }
+                Err(measured) => (measured, std::collections::BTreeMap::new()),
+            };
+            kernel.note(|| format!("{key} measures {} #{}: {:?}", measure.metric, measure.attempt, measured));
+            self.world.in_flight.insert(measure.clone());
+            let taken = Taken { measured, metadata, started_at, finished_at: started_at + latency };
+            under_way.push((latency, RunResult { key: measure, taken }));
+        }
+        under_way
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sluice_machine::run::RunCommit;
 use sluice_machine::{Commit, Effect};
 use sluice_traffic::ObjectRef;
 
@@ -18,8 +19,8 @@ pub(super) struct Requested {
     pub(super) request: Request,
     /// The effect that a guard must allow first, where it cannot be taken back.
     pub(super) guarded: Option<Effect>,
-    /// With this write the commit is done: events may be published.
-    pub(super) publishes: bool,
+    /// With this write the commit is done.
+    pub(super) commits: bool,
     /// It must meet the version that the write before it made.
     follows: bool,
 }
@@ -51,7 +52,7 @@ impl Requested {
     }
 
     pub(super) fn new(target: Key, request: Request) -> Requested {
-        Requested { target, request, guarded: None, publishes: false, follows: false }
+        Requested { target, request, guarded: None, commits: false, follows: false }
     }
 }
 
@@ -66,9 +67,16 @@ pub(super) fn of_commit(rollout: &Key, commit: Commit) -> Vec<Requested> {
         writes.push(Requested { follows, ..Requested::new(rollout.clone(), Request::Patch(part, patch)) });
     }
     if let Some(last) = writes.last_mut() {
-        last.publishes = true;
+        last.commits = true;
     }
     writes
+}
+
+/// The write of a run's commit.
+pub(super) fn of_run_commit(run: &Key, commit: RunCommit) -> Requested {
+    let mut patch = commit.patch;
+    patch["metadata"]["resourceVersion"] = Value::String(commit.resource_version);
+    Requested { commits: true, ..Requested::new(run.clone(), Request::Patch(Part::Main, patch)) }
 }
 
 /// The write of an effect. `owner` is the Rollout's owner reference for what it creates.

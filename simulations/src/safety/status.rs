@@ -1,0 +1,76 @@
+//! What must be true of the statuses that the controller commits.
+
+use serde_json::Value;
+
+use crate::safety::checks::Broken;
+use crate::safety::facts::Facts;
+use crate::safety::{Safety, Write};
+use crate::store::{Kind, uid_of};
+
+impl Safety {
+    pub(super) fn check_rollout(&self, write: &Write<'_>, broken: &mut Broken) {
+        let key = &write.change.key;
+        let Some(before) = write.change.before.as_deref() else { return };
+        let (old, new) = (Facts::of(before), Facts::of(&write.change.object));
+        let same_update = old.revision == new.revision && old.steps == new.steps;
+        if same_update && old.index != new.index {
+            self.check_steps(write, &old, &new, broken);
+        }
+        if same_update && new.paused_at_step && !old.paused_at_step {
+            let entered = (new.revision.clone(), new.index);
+            if self.rollouts.get(key).is_some_and(|history| history.pauses.contains(&entered)) {
+                broken.push(("S10", format!("{key} enters the pause of step {} twice", new.index)));
+            }
+        }
+        if old.stable != new.stable && !old.stable.is_empty() {
+            self.check_promotion(write, &old, &new, broken);
+        }
+    }
+
+    /// S7, S10 and S12 of steps that are passed.
+    fn check_steps(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
+        let key = &write.change.key;
+        let skips = new.aborted || old.promoted_fully || new.promoted_fully || new.revision == new.stable;
+        if skips {
+            return;
+        }
+        if old.paused_at_step && old.pause_ends().is_none_or(|ends| ends > write.now) {
+            broken.push(("S10", format!("{key} goes from step {} to {} in a pause that has not ended", old.index, new.index)));
+        }
+        if new.index < old.index && !old.aborted {
+            broken.push(("S10", format!("{key} goes back from step {} to {}", old.index, new.index)));
+        }
+        for index in old.index..new.index {
+            let step = usize::try_from(index).ok().and_then(|index| old.steps.get(index));
+            if step.is_some_and(|step| step.get("analysis").is_some()) && !self.has_succeeded(write, old, index) {
+                broken.push(("S7", format!("{key} passes the analysis of step {index} without a successful run of revision {}", old.revision)));
+            }
+        }
+    }
+
+    fn has_succeeded(&self, write: &Write<'_>, facts: &Facts, index: u64) -> bool {
+        let uid = uid_of(&write.change.object);
+        let is_evidence = |run: &Value| {
+            let labels = &run["metadata"]["labels"];
+            crate::store::owner_uids(run).any(|owner| owner == uid)
+                && labels["rollouts-pod-template-hash"] == facts.revision.as_str()
+                && labels["step-index"] == index.to_string().as_str()
+                && run["status"]["phase"] == "Successful"
+        };
+        write.store.list(Kind::AnalysisRun).any(|(_, run)| is_evidence(run))
+    }
+
+    /// S11: stable becomes only the present revision, when it is complete.
+    fn check_promotion(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
+        let key = &write.change.key;
+        if new.stable != new.revision || old.aborted {
+            broken.push(("S11", format!("{key} makes {} stable, while {} is present (aborted: {})", new.stable, new.revision, old.aborted)));
+        }
+        let sets = self.sets.beside(key).filter(|(_, set)| set.hash == new.stable);
+        let available: u64 = sets.map(|(key, set)| set.available(key, write.models, write.now, write.basis)).sum();
+        let floor = new.replicas.saturating_sub(new.max_unavailable);
+        if available < floor {
+            broken.push(("S11", format!("{key} makes {} stable with {available} of {} pods", new.stable, new.replicas)));
+        }
+    }
+}
