@@ -223,19 +223,29 @@ impl<'a> Traffic<'a> {
             unmanaged: Vec::new(),
             ..route.observed.clone()
         };
-        eff::possible(&managed, settled)
+        let mut possible = eff::possible(&managed, settled);
+        if !settled && route.observed.moving.is_none() {
+            // The record is gone, perhaps with a foreign write: what was before is not known, so everything is possible.
+            possible.extend([self.weights(0), self.weights(100)]);
+        }
+        possible
     }
 
     /// Every revision that a Service may be sending its traffic to; the empty name stands for pods of any revision.
     fn possible_revisions(&self, turn: &mut Turn<'a>, service: &Service<'a>) -> BTreeSet<String> {
         let selected = &service.selected;
         let settled = !matches!(self.service_settling(turn, service), Settling::Waiting(_));
-        eff::possible_revisions(
+        let mut possible = eff::possible_revisions(
             service.name,
             selected.revision.as_deref(),
             selected.moving.as_ref(),
             settled,
-        )
+        );
+        if !settled && selected.moving.is_none() {
+            // The record is gone: what was before is not known.
+            possible.insert(String::new());
+        }
+        possible
     }
 
     /// What a revision may be getting: the largest share over everything that is possible. With a read that failed, all.
@@ -324,8 +334,7 @@ impl<'a> Traffic<'a> {
             moving.map_or(Timestamp::UNIX_EPOCH, |moving| moving.at)
         );
         if let Some(seen) = turn.was_acknowledged(&object, &version) {
-            let moved = moving.map_or(Timestamp::UNIX_EPOCH, |_| seen);
-            return self.draining(turn, object.to_string(), moved);
+            return self.draining(turn, object.to_string(), moved_at(service, seen));
         }
         let what = match turn.endpoints(service.name, service.resource_version()) {
             None => "its endpoints are being read".to_owned(),
@@ -338,8 +347,7 @@ impl<'a> Traffic<'a> {
                     .sum();
                 if others == 0 {
                     let seen = turn.acknowledged(&object, &version);
-                    let moved = moving.map_or(Timestamp::UNIX_EPOCH, |_| seen);
-                    return self.draining(turn, object.to_string(), moved);
+                    return self.draining(turn, object.to_string(), moved_at(service, seen));
                 }
                 format!("{others} ready endpoints are still pods of another revision than {revision}")
             }
@@ -517,6 +525,17 @@ impl<'a> Traffic<'a> {
                 })
             })
         })
+    }
+}
+
+/// When the selector last changed as far as proxies are concerned: when its endpoints were first seen to have followed. A
+/// selector that we have not switched counts from its last write, where managedFields tell, in whole seconds.
+fn moved_at(service: &Service<'_>, seen: Timestamp) -> Timestamp {
+    match service.selected.moving {
+        Some(_) => seen,
+        None => {
+            service::last_write(service.value).map_or(Timestamp::UNIX_EPOCH, |at| at + SignedDuration::from_secs(1))
+        }
     }
 }
 
