@@ -55,7 +55,9 @@ pub fn health_routes(context: Arc<Context>) -> Router {
 
 /// Listens on an address and serves the routes for as long as the process lives.
 pub async fn serve(address: SocketAddr, routes: Router) -> Result<SocketAddr, BindError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| BindError { address, source })?;
     let bound = listener.local_addr().map_err(|source| BindError { address, source })?;
     tokio::spawn(async move {
         // Serving ends only with the process: a connection that fails is logged by the server itself.
@@ -66,7 +68,9 @@ pub async fn serve(address: SocketAddr, routes: Router) -> Result<SocketAddr, Bi
 
 /// Whether the kinds that every decision needs have been read.
 pub fn is_ready(context: &Context) -> bool {
-    [Kind::Rollout, Kind::ReplicaSet, Kind::Service].iter().all(|kind| context.cache.state(kind) == KindState::Ready)
+    [Kind::Rollout, Kind::ReplicaSet, Kind::Service]
+        .iter()
+        .all(|kind| context.cache.state(kind) == KindState::Ready)
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
@@ -92,7 +96,10 @@ async fn plan(
     let name = ObjectName { namespace, name };
     match context.last_plan(&name) {
         Some((plan, trouble)) => (StatusCode::OK, describe(plan.as_ref(), trouble.as_deref())),
-        None => (StatusCode::NOT_FOUND, format!("no plan was made for Rollout {name} by this process\n")),
+        None => (
+            StatusCode::NOT_FOUND,
+            format!("no plan was made for Rollout {name} by this process\n"),
+        ),
     }
 }
 
@@ -106,7 +113,10 @@ fn describe(plan: Option<&(jiff::Timestamp, Arc<sluice_machine::Plan>)>, trouble
         return text;
     };
     let _ = writeln!(text, "decided: {at}");
-    let hold = plan.hold.as_ref().map_or_else(|| "nothing to wait for".to_owned(), ToString::to_string);
+    let hold = plan
+        .hold
+        .as_ref()
+        .map_or_else(|| "nothing to wait for".to_owned(), ToString::to_string);
     let _ = writeln!(text, "hold:    {hold}");
     if let Some(at) = plan.wake_at {
         let _ = writeln!(text, "wakes:   {at}");
@@ -140,7 +150,12 @@ impl Gauges for Context {
         self.all_known(|key, known| {
             let Key::Rollout(name) = key else { return None };
             let (strategy, phase) = known.labels.clone()?;
-            Some(RolloutLabels { namespace: name.namespace.clone(), name: name.name.clone(), strategy, phase })
+            Some(RolloutLabels {
+                namespace: name.namespace.clone(),
+                name: name.name.clone(),
+                strategy,
+                phase,
+            })
         })
     }
 
@@ -151,10 +166,26 @@ impl Gauges for Context {
         let leads = if self.leadership.is_leading() { 1.0 } else { 0.0 };
         vec![
             ("sluice_leader", "Whether this process leads", leads),
-            ("sluice_queue_ready", "Objects that wait to be reconciled", number(ready)),
-            ("sluice_queue_running", "Objects that are being reconciled", number(running)),
-            ("sluice_unseen_writes", "Writes that the caches have not seen yet", number(self.ledger().len())),
-            ("sluice_notices", "Things that are missing or do not work", number(self.notices.lines().len())),
+            (
+                "sluice_queue_ready",
+                "Objects that wait to be reconciled",
+                number(ready),
+            ),
+            (
+                "sluice_queue_running",
+                "Objects that are being reconciled",
+                number(running),
+            ),
+            (
+                "sluice_unseen_writes",
+                "Writes that the caches have not seen yet",
+                number(self.ledger().len()),
+            ),
+            (
+                "sluice_notices",
+                "Things that are missing or do not work",
+                number(self.notices.lines().len()),
+            ),
         ]
     }
 }

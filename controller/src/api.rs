@@ -126,7 +126,10 @@ impl From<kube::Error> for CallError {
 pub async fn call(client: &Client, request: Request<Vec<u8>>, timeout: Duration) -> Result<Value, CallError> {
     match tokio::time::timeout(timeout, client.request::<Value>(request)).await {
         Ok(answer) => answer.map_err(CallError::from),
-        Err(_) => Err(CallError::Unanswered(format!("no answer within {} ms", timeout.as_millis()))),
+        Err(_) => Err(CallError::Unanswered(format!(
+            "no answer within {} ms",
+            timeout.as_millis()
+        ))),
     }
 }
 
@@ -148,7 +151,9 @@ pub fn get(path: &str) -> Request<Vec<u8>> {
 pub fn get_metadata_list(path: &str) -> Request<Vec<u8>> {
     let mut request = get(path);
     let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-    request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
+    request
+        .headers_mut()
+        .insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
     request
 }
 
@@ -156,13 +161,23 @@ pub fn get_metadata_list(path: &str) -> Request<Vec<u8>> {
 pub fn post(path: &str, object: &Value) -> Request<Vec<u8>> {
     let separator = if path.contains('?') { '&' } else { '?' };
     let path = format!("{path}{separator}fieldManager={FIELD_MANAGER}");
-    request(Method::POST, &path, Some("application/json"), object.to_string().into_bytes())
+    request(
+        Method::POST,
+        &path,
+        Some("application/json"),
+        object.to_string().into_bytes(),
+    )
 }
 
 /// A JSON merge patch.
-pub fn merge_patch(path: &str, patch: &Value) -> Request<Vec<u8>> {
+pub fn merge_patch(path: &str, change: &Value) -> Request<Vec<u8>> {
     let path = format!("{path}?fieldManager={FIELD_MANAGER}");
-    request(Method::PATCH, &path, Some("application/merge-patch+json"), patch.to_string().into_bytes())
+    request(
+        Method::PATCH,
+        &path,
+        Some("application/merge-patch+json"),
+        change.to_string().into_bytes(),
+    )
 }
 
 /// A DELETE request with preconditions; dependents are collected in the background.
@@ -177,7 +192,12 @@ pub fn delete(path: &str, uid: &str, resource_version: Option<&str>) -> Request<
         "preconditions": preconditions,
         "propagationPolicy": "Background",
     });
-    request(Method::DELETE, path, Some("application/json"), options.to_string().into_bytes())
+    request(
+        Method::DELETE,
+        path,
+        Some("application/json"),
+        options.to_string().into_bytes(),
+    )
 }
 
 /// A value for a query parameter: all but letters, digits and `-._~` as `%XX`.
@@ -200,7 +220,9 @@ fn request(method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>
     if let Some(content_type) = content_type {
         builder = builder.header(http::header::CONTENT_TYPE, content_type);
     }
-    builder.body(body).expect("names that the API server admits make valid paths, and the headers are constants")
+    builder
+        .body(body)
+        .expect("names that the API server admits make valid paths, and the headers are constants")
 }
 
 /// An error with all its sources, as people read it.
@@ -226,7 +248,12 @@ mod tests {
     #[test]
     fn answers_of_the_api_server_become_errors_that_say_when_to_try_again() {
         let check = |code: u16, reason: &str, category: &str, retry: Retry, unknown: bool| {
-            let status = Status { code, reason: reason.into(), message: "why".into(), ..Status::default() };
+            let status = Status {
+                code,
+                reason: reason.into(),
+                message: "why".into(),
+                ..Status::default()
+            };
             let error = CallError::from(kube::Error::Api(Box::new(status)));
             let seen = (error.category(), error.retry(), error.is_outcome_unknown());
             assert_eq!(seen, (category, retry, unknown), "{code} {reason}");
@@ -238,7 +265,13 @@ mod tests {
         check(401, "Unauthorized", "forbidden", Retry::Backoff, false);
         check(422, "Invalid", "refused", Retry::Backoff, false);
         check(400, "BadRequest", "refused", Retry::Backoff, false);
-        check(429, "TooManyRequests", "throttled", Retry::After(Duration::from_secs(1)), false);
+        check(
+            429,
+            "TooManyRequests",
+            "throttled",
+            Retry::After(Duration::from_secs(1)),
+            false,
+        );
         check(500, "InternalError", "unanswered", Retry::Backoff, true);
         check(503, "ServiceUnavailable", "unanswered", Retry::Backoff, true);
         check(504, "Timeout", "unanswered", Retry::Backoff, true);
@@ -246,7 +279,10 @@ mod tests {
 
     #[test]
     fn selectors_are_escaped_in_queries() {
-        assert_eq!(query_escape("kubernetes.io/service-name=web"), "kubernetes.io%2Fservice-name%3Dweb");
+        assert_eq!(
+            query_escape("kubernetes.io/service-name=web"),
+            "kubernetes.io%2Fservice-name%3Dweb"
+        );
         assert_eq!(query_escape("a,!b"), "a%2C%21b");
     }
 }

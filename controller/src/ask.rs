@@ -23,7 +23,13 @@ pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<
             Ask::Defaults { .. } => Answer::Defaults(defaults(context, &world.rollout).await),
             Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(context, &world.rollout, service).await),
         };
-        (ask.clone(), Answered { at: Timestamp::now(), answer })
+        (
+            ask.clone(),
+            Answered {
+                at: Timestamp::now(),
+                answer,
+            },
+        )
     });
     futures::future::join_all(answers).await.into_iter().collect()
 }
@@ -32,7 +38,10 @@ pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<
 pub fn about_all_services(world: &World) -> Vec<Ask> {
     let services = world.services.iter().filter_map(|(name, service)| {
         let version = service.known()?.pointer("/metadata/resourceVersion")?.as_str()?;
-        Some(Ask::Endpoints { service: name.clone(), resource_version: version.to_owned() })
+        Some(Ask::Endpoints {
+            service: name.clone(),
+            resource_version: version.to_owned(),
+        })
     });
     services.collect()
 }
@@ -53,7 +62,9 @@ async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
     match api::call(&context.client, api::post(&path, &object), READ_TIMEOUT).await {
         Ok(mut created) => match created.pointer_mut("/spec/template").map(Value::take) {
             Some(template) => Fact::Known(template),
-            None => Fact::Unknown(Why::Failed("the API server returned a ReplicaSet without a template".to_owned())),
+            None => Fact::Unknown(Why::Failed(
+                "the API server returned a ReplicaSet without a template".to_owned(),
+            )),
         },
         Err(CallError::Forbidden(message)) => {
             let text = format!("grant create on replicasets in API group \"apps\" ({message})");
@@ -67,8 +78,18 @@ async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
 /// A ReplicaSet with the Rollout's template and nothing else, under a name that the API server makes up.
 fn trial(rollout: &Rollout) -> Value {
     let template = rollout.spec.template.clone().unwrap_or(Value::Null);
-    let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
-    let name: String = rollout.metadata.name.as_deref().unwrap_or("sluice").chars().take(200).collect();
+    let labels = template
+        .pointer("/metadata/labels")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
+    let name: String = rollout
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or("sluice")
+        .chars()
+        .take(200)
+        .collect();
     json!({
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -114,7 +135,10 @@ fn ready_targets(slices: &Value) -> BTreeSet<String> {
     let slices = slices.get("items").and_then(Value::as_array).into_iter().flatten();
     let endpoints = slices.flat_map(|slice| slice.get("endpoints").and_then(Value::as_array).into_iter().flatten());
     let condition = |endpoint: &Value, name: &str, default| {
-        endpoint.pointer(&format!("/conditions/{name}")).and_then(Value::as_bool).unwrap_or(default)
+        endpoint
+            .pointer(&format!("/conditions/{name}"))
+            .and_then(Value::as_bool)
+            .unwrap_or(default)
     };
     // An unknown readiness counts as ready, as the API says.
     let ready = endpoints.filter(|one| condition(one, "ready", true) && !condition(one, "terminating", false));
@@ -148,9 +172,18 @@ fn count(targets: &BTreeSet<String>, revisions: &BTreeMap<String, String>) -> En
 
 /// Selects the Rollout's pods of all revisions.
 fn pod_selector(rollout: &Rollout) -> String {
-    let labels = rollout.spec.selector.as_ref().and_then(|selector| selector.match_labels.as_ref());
+    let labels = rollout
+        .spec
+        .selector
+        .as_ref()
+        .and_then(|selector| selector.match_labels.as_ref());
     let mut parts = vec![REVISION_LABEL.to_owned()];
-    parts.extend(labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")));
+    parts.extend(
+        labels
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("{key}={value}")),
+    );
     parts.join(",")
 }
 
@@ -160,9 +193,7 @@ mod tests {
 
     #[test]
     fn ready_endpoints_are_counted_once_for_each_pod_and_by_revision() {
-        let endpoint = |pod: &str, conditions: Value| {
-            json!({ "addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": { "kind": "Pod", "name": pod } })
-        };
+        let endpoint = |pod: &str, conditions: Value| json!({ "addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": { "kind": "Pod", "name": pod } });
         let slices = json!({ "items": [
             { "addressType": "IPv4", "endpoints": [
                 endpoint("new-1", json!({ "ready": true })),
@@ -175,7 +206,8 @@ mod tests {
             { "addressType": "IPv6", "endpoints": [endpoint("new-1", json!({ "ready": true }))] },
             { "addressType": "IPv6" },
         ] });
-        let pod = |name: &str, hash: &str| json!({ "metadata": { "name": name, "labels": { (REVISION_LABEL): hash } } });
+        let pod =
+            |name: &str, hash: &str| json!({ "metadata": { "name": name, "labels": { (REVISION_LABEL): hash } } });
         let pods = json!({ "items": [pod("new-1", "n"), pod("new-2", "n"), pod("old-3", "o"), pod("old-2", "o")] });
         let counted = count(&ready_targets(&slices), &revisions(&pods));
         let wanted = [("", 1), ("n", 2), ("o", 1)].map(|(hash, count)| (hash.to_owned(), count));
@@ -193,8 +225,15 @@ mod tests {
         }))
         .unwrap();
         let trial = trial(&rollout);
-        assert_eq!(trial["spec"], json!({ "replicas": 0, "selector": { "matchLabels": { "app": "web" } }, "template": template }));
-        assert_eq!(trial["metadata"], json!({ "generateName": "web-", "namespace": "shop" }), "and no owner");
+        assert_eq!(
+            trial["spec"],
+            json!({ "replicas": 0, "selector": { "matchLabels": { "app": "web" } }, "template": template })
+        );
+        assert_eq!(
+            trial["metadata"],
+            json!({ "generateName": "web-", "namespace": "shop" }),
+            "and no owner"
+        );
         assert_eq!(pod_selector(&rollout), "rollouts-pod-template-hash,app=web");
     }
 
@@ -203,11 +242,28 @@ mod tests {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let at = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
         let defaults = |template: &str, fact| {
-            (Ask::Defaults { template: template.into() }, Answered { at: at(60), answer: Answer::Defaults(fact) })
+            (
+                Ask::Defaults {
+                    template: template.into(),
+                },
+                Answered {
+                    at: at(60),
+                    answer: Answer::Defaults(fact),
+                },
+            )
         };
         let endpoints = |service: &str, age| {
-            let ask = Ask::Endpoints { service: service.into(), resource_version: "1".into() };
-            (ask, Answered { at: at(age), answer: Answer::Endpoints(Fact::Absent) })
+            let ask = Ask::Endpoints {
+                service: service.into(),
+                resource_version: "1".into(),
+            };
+            (
+                ask,
+                Answered {
+                    at: at(age),
+                    answer: Answer::Endpoints(Fact::Absent),
+                },
+            )
         };
         let mut answers = BTreeMap::from([
             defaults("known", Fact::Known(json!({}))),

@@ -35,12 +35,18 @@ impl Delays {
             .with_max_interval(most)
             .with_max_elapsed_time(None)
             .build();
-        Delays { calculator, state: seed }
+        Delays {
+            calculator,
+            state: seed,
+        }
     }
 
     /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
-        let delay = self.calculator.next_backoff().expect("without an elapsed limit there always is a next delay");
+        let delay = self
+            .calculator
+            .next_backoff()
+            .expect("without an elapsed limit there always is a next delay");
         let quarter = u64::try_from(delay.as_nanos() / 4).unwrap_or(u64::MAX).max(1);
         delay + Duration::from_nanos(self.draw() % quarter)
     }
@@ -62,7 +68,9 @@ impl Delays {
 
 /// A seed from a text: FNV-1a, 64 bit.
 pub fn seed(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
 }
 
 #[cfg(test)]
@@ -76,7 +84,10 @@ mod tests {
         for _ in 0..1000 {
             let delay = delays.next_delay();
             let slack = Duration::from_micros(1);
-            assert!(delay + slack >= base && delay <= base + base / 4 + slack, "{delay:?} for {base:?}");
+            assert!(
+                delay + slack >= base && delay <= base + base / 4 + slack,
+                "{delay:?} for {base:?}"
+            );
             base = (base * 2).min(Duration::from_secs(30));
         }
         delays.reset();
@@ -85,7 +96,12 @@ mod tests {
 
     #[test]
     fn the_seed_alone_makes_the_jitter() {
-        let draw = |seed| (0..5).map(|_| 0).scan(Delays::watch(seed), |d, _| Some(d.next_delay())).collect::<Vec<_>>();
+        let draw = |seed| {
+            (0..5)
+                .map(|_| 0)
+                .scan(Delays::watch(seed), |d, _| Some(d.next_delay()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
         assert_ne!(seed("a/b"), seed("a/c"));

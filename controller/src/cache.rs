@@ -74,7 +74,7 @@ pub struct Cache {
 
 #[derive(Debug, Default)]
 struct Tables {
-    tables: BTreeMap<Kind, Table>,
+    by_kind: BTreeMap<Kind, Table>,
     rollouts_by_uid: BTreeMap<String, ObjectName>,
     /// What each Rollout names, as its last observation found it.
     names: BTreeMap<ObjectName, BTreeSet<ObjectId>>,
@@ -103,7 +103,7 @@ impl Cache {
         self.with(|tables| {
             let mut consequences = Consequences::default();
             match read {
-                Some(object) => tables.apply(&id.kind, object, &mut consequences),
+                Some(object) => tables.apply(&id.kind, &object, &mut consequences),
                 None => tables.remove(&id.kind, &id.name, None, &mut consequences),
             }
             consequences
@@ -118,13 +118,17 @@ impl Cache {
     /// All kinds and how many objects they have.
     pub fn states(&self) -> Vec<(Kind, KindState, usize)> {
         self.with(|tables| {
-            tables.tables.iter().map(|(kind, table)| (kind.clone(), table.state.clone(), table.objects.len())).collect()
+            tables
+                .by_kind
+                .iter()
+                .map(|(kind, table)| (kind.clone(), table.state.clone(), table.objects.len()))
+                .collect()
         })
     }
 
     /// One object.
     pub fn get(&self, id: &ObjectId) -> Option<Arc<Stored>> {
-        self.with(|tables| tables.tables.get(&id.kind)?.objects.get(&id.name).cloned())
+        self.with(|tables| tables.by_kind.get(&id.kind)?.objects.get(&id.name).cloned())
     }
 
     /// uid and version of one object.
@@ -135,7 +139,11 @@ impl Cache {
     /// One object and the state of its kind, at the same instant.
     pub fn look_up(&self, id: &ObjectId) -> (KindState, Option<Arc<Stored>>) {
         self.with(|tables| {
-            let object = tables.tables.get(&id.kind).and_then(|table| table.objects.get(&id.name)).cloned();
+            let object = tables
+                .by_kind
+                .get(&id.kind)
+                .and_then(|table| table.objects.get(&id.name))
+                .cloned();
             (tables.state(&id.kind), object)
         })
     }
@@ -143,10 +151,14 @@ impl Cache {
     /// A Rollout and what belongs to it.
     pub fn family(&self, rollout: &ObjectName) -> Option<Family> {
         self.with(|tables| {
-            let rollout = tables.tables.get(&Kind::Rollout)?.objects.get(rollout)?.clone();
+            let rollout = tables.by_kind.get(&Kind::Rollout)?.objects.get(rollout)?.clone();
             let replica_sets = tables.owned(&Kind::ReplicaSet, &rollout, true);
             let runs = tables.owned(&Kind::Run, &rollout, false);
-            Some(Family { rollout, replica_sets, runs })
+            Some(Family {
+                rollout,
+                replica_sets,
+                runs,
+            })
         })
     }
 
@@ -163,8 +175,17 @@ impl Cache {
     /// The keys of all Rollouts and AnalysisRuns.
     pub fn all_keys(&self) -> Vec<Key> {
         self.with(|tables| {
-            let names = |kind| tables.tables.get(kind).into_iter().flat_map(|table: &Table| table.objects.keys().cloned());
-            names(&Kind::Rollout).map(Key::Rollout).chain(names(&Kind::Run).map(Key::Run)).collect()
+            let names = |kind| {
+                tables
+                    .by_kind
+                    .get(kind)
+                    .into_iter()
+                    .flat_map(|table: &Table| table.objects.keys().cloned())
+            };
+            names(&Kind::Rollout)
+                .map(Key::Rollout)
+                .chain(names(&Kind::Run).map(Key::Run))
+                .collect()
         })
     }
 
@@ -175,11 +196,13 @@ impl Cache {
 
 impl Tables {
     fn state(&self, kind: &Kind) -> KindState {
-        self.tables.get(kind).map_or(KindState::Starting, |table| table.state.clone())
+        self.by_kind
+            .get(kind)
+            .map_or(KindState::Starting, |table| table.state.clone())
     }
 
     fn table(&mut self, kind: &Kind) -> &mut Table {
-        self.tables.entry(kind.clone()).or_default()
+        self.by_kind.entry(kind.clone()).or_default()
     }
 
     fn change(&mut self, kind: &Kind, change: Change) -> Consequences {
@@ -190,18 +213,23 @@ impl Tables {
                 if let Some(listed) = &mut self.table(kind).listed {
                     listed.insert(object.name.clone());
                 }
-                self.apply(kind, object, &mut consequences);
+                self.apply(kind, &object, &mut consequences);
             }
             Change::ListEnds => {
                 let listed = self.table(kind).listed.take().unwrap_or_default();
-                let vanished: Vec<ObjectName> =
-                    self.table(kind).objects.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                let vanished: Vec<ObjectName> = self
+                    .table(kind)
+                    .objects
+                    .keys()
+                    .filter(|name| !listed.contains(*name))
+                    .cloned()
+                    .collect();
                 for name in vanished {
                     self.remove(kind, &name, None, &mut consequences);
                 }
                 self.set_state(kind, KindState::Ready, &mut consequences);
             }
-            Change::Applied(object) => self.apply(kind, object, &mut consequences),
+            Change::Applied(object) => self.apply(kind, &object, &mut consequences),
             Change::Deleted(object) => self.remove(kind, &object.name, Some(&object.uid), &mut consequences),
             Change::Failed(why) => self.set_state(kind, KindState::Failed(why), &mut consequences),
         }
@@ -216,18 +244,24 @@ impl Tables {
         table.state = state;
         match kind {
             Kind::Rollout | Kind::ReplicaSet | Kind::Service | Kind::Run => {
-                let rollouts = self.tables.get(&Kind::Rollout).into_iter().flat_map(|table| table.objects.keys());
+                let rollouts = self
+                    .by_kind
+                    .get(&Kind::Rollout)
+                    .into_iter()
+                    .flat_map(|table| table.objects.keys());
                 consequences.keys.extend(rollouts.cloned().map(Key::Rollout));
             }
             Kind::Template | Kind::ClusterTemplate | Kind::Route { .. } => {
                 let naming = self.named_by.iter().filter(|(object, _)| object.kind == *kind);
-                consequences.keys.extend(naming.flat_map(|(_, rollouts)| rollouts).cloned().map(Key::Rollout));
+                consequences
+                    .keys
+                    .extend(naming.flat_map(|(_, rollouts)| rollouts).cloned().map(Key::Rollout));
             }
         }
     }
 
     /// Takes in an object unless a newer version of it is there already.
-    fn apply(&mut self, kind: &Kind, object: Arc<Stored>, consequences: &mut Consequences) {
+    fn apply(&mut self, kind: &Kind, object: &Arc<Stored>, consequences: &mut Consequences) {
         let table = self.table(kind);
         let old = table.objects.get(&object.name).cloned();
         if old.as_ref().is_some_and(|old| old.version >= object.version) {
@@ -236,7 +270,7 @@ impl Tables {
         if let Some(old) = &old {
             table.unindex(old);
         }
-        table.index(&object);
+        table.index(object);
         table.objects.insert(object.name.clone(), object.clone());
         if *kind == Kind::Rollout {
             if let Some(old) = &old {
@@ -247,17 +281,22 @@ impl Tables {
         if let Some(old) = old {
             self.trigger(kind, &old, consequences);
             if old.uid != object.uid {
-                let id = ObjectId { kind: kind.clone(), name: old.name.clone() };
+                let id = ObjectId {
+                    kind: kind.clone(),
+                    name: old.name.clone(),
+                };
                 consequences.gone.push((id, old.uid.clone()));
             }
         }
-        self.trigger(kind, &object, consequences);
+        self.trigger(kind, object, consequences);
     }
 
     /// Removes an object, where it is still the one with that uid.
     fn remove(&mut self, kind: &Kind, name: &ObjectName, uid: Option<&str>, consequences: &mut Consequences) {
         let table = self.table(kind);
-        let Some(old) = table.objects.get(name).cloned() else { return };
+        let Some(old) = table.objects.get(name).cloned() else {
+            return;
+        };
         if uid.is_some_and(|uid| uid != old.uid) {
             return;
         }
@@ -268,7 +307,13 @@ impl Tables {
             self.set_names(name, BTreeSet::new());
         }
         self.trigger(kind, &old, consequences);
-        consequences.gone.push((ObjectId { kind: kind.clone(), name: name.clone() }, old.uid.clone()));
+        consequences.gone.push((
+            ObjectId {
+                kind: kind.clone(),
+                name: name.clone(),
+            },
+            old.uid.clone(),
+        ));
     }
 
     /// Adds the keys that an object concerns.
@@ -288,22 +333,37 @@ impl Tables {
         if *kind == Kind::ReplicaSet && object.controller.is_none() {
             // Whose selector matches is only known by decoding all Rollouts of the namespace; a ReplicaSet with our hash
             // label and without a controller is rare enough to have them all look.
-            let rollouts = self.tables.get(&Kind::Rollout).into_iter().flat_map(|table| table.objects.keys());
+            let rollouts = self
+                .by_kind
+                .get(&Kind::Rollout)
+                .into_iter()
+                .flat_map(|table| table.objects.keys());
             let neighbours = rollouts.filter(|name| name.namespace == object.name.namespace);
             keys.extend(neighbours.cloned().map(Key::Rollout));
         }
-        let id = ObjectId { kind: kind.clone(), name: object.name.clone() };
+        let id = ObjectId {
+            kind: kind.clone(),
+            name: object.name.clone(),
+        };
         keys.extend(self.named_by.get(&id).into_iter().flatten().cloned().map(Key::Rollout));
     }
 
     fn owned(&self, kind: &Kind, rollout: &Stored, orphans: bool) -> (KindState, Vec<Arc<Stored>>) {
         let state = self.state(kind);
-        let Some(table) = self.tables.get(kind) else { return (state, Vec::new()) };
+        let Some(table) = self.by_kind.get(kind) else {
+            return (state, Vec::new());
+        };
         let owned = table.by_controller.get(&rollout.uid).into_iter().flatten();
         let namespace = &rollout.name.namespace;
-        let orphans = table.orphans.iter().filter(|name| orphans && name.namespace == *namespace);
+        let orphans = table
+            .orphans
+            .iter()
+            .filter(|name| orphans && name.namespace == *namespace);
         let objects = owned.chain(orphans).filter(|name| name.namespace == *namespace);
-        (state, objects.filter_map(|name| table.objects.get(name).cloned()).collect())
+        (
+            state,
+            objects.filter_map(|name| table.objects.get(name).cloned()).collect(),
+        )
     }
 
     fn set_names(&mut self, rollout: &ObjectName, names: BTreeSet<ObjectId>) {
@@ -340,7 +400,11 @@ impl Default for Table {
 impl Table {
     fn index(&mut self, object: &Stored) {
         match &object.controller {
-            Some(uid) => self.by_controller.entry(uid.clone()).or_default().insert(object.name.clone()),
+            Some(uid) => self
+                .by_controller
+                .entry(uid.clone())
+                .or_default()
+                .insert(object.name.clone()),
             None => self.orphans.insert(object.name.clone()),
         };
     }

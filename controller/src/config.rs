@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
+use sluice_analysis::Environment;
 
 use crate::failpoint::Failpoint;
 use crate::lease::Terms;
@@ -33,6 +34,11 @@ pub struct Config {
     pub healthz_bind: Option<SocketAddr>,
     /// Objects that are reconciled at the same time, at most.
     pub concurrency: usize,
+    /// What metric providers may know: environment variables such as `ARGO_ROLLOUTS_PROMETHEUS_ADDRESS`.
+    pub environment: Environment,
+    /// Whether measurements may go to addresses of the controller's own machine. In a pod that is of no use but to reach what
+    /// is not meant for others.
+    pub allow_loopback: bool,
     /// Test only.
     pub failpoint: Option<Failpoint>,
 }
@@ -53,6 +59,8 @@ impl Default for Config {
             healthz_bind: Some(SocketAddr::from(([0, 0, 0, 0], 8080))),
             // Reconciles wait for the API server most of the time; sixteen keep two cores busy and one API server calm.
             concurrency: 16,
+            environment: Environment::default(),
+            allow_loopback: false,
             failpoint: None,
         }
     }

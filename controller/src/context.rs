@@ -1,10 +1,11 @@
 //! What all tasks share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use sluice_machine::run::{MeasureKey, Taken};
 use sluice_machine::{Answered, Ask, Memory, Plan, Settings};
 use tokio::sync::{Notify, mpsc};
 
@@ -15,6 +16,7 @@ use crate::incumbent::Lookout;
 use crate::kinds::Kind;
 use crate::leadership::Leadership;
 use crate::ledger::Ledger;
+use crate::measure::Measurer;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::object::ObjectName;
@@ -46,6 +48,8 @@ pub struct Context {
     pub installed: Notify,
     /// Publishes events.
     pub publisher: Publisher,
+    /// Sends measurements.
+    pub measurer: Measurer,
     /// When the process started.
     pub started: Instant,
     ledger: Mutex<Ledger>,
@@ -70,6 +74,12 @@ pub struct Known {
     pub confirmed: u64,
     /// Delays after failures; `None` after a success.
     pub delays: Option<Delays>,
+    /// uid of the run that the next two fields are about.
+    pub uid: Option<String>,
+    /// Measurements whose results are not recorded yet.
+    pub taken: BTreeMap<MeasureKey, Taken>,
+    /// Measurements under way.
+    pub in_flight: BTreeSet<MeasureKey>,
     /// Strategy and phase, for metrics.
     pub labels: Option<(&'static str, String)>,
 }
@@ -86,8 +96,9 @@ impl Context {
         let own = config.own_namespace.as_deref().unwrap_or(client.default_namespace());
         let mut namespaces = vec![own, "argo-rollouts"];
         namespaces.extend(config.watched_namespace.as_deref());
-        let namespaced = config.watched_namespace.is_some();
-        let lookout = Lookout::new(&namespaces, config.instance_id.as_deref(), namespaced);
+        let only_one = config.watched_namespace.is_some();
+        let lookout = Lookout::new(&namespaces, config.instance_id.as_deref(), only_one);
+        let measurer = Measurer::new(config.allow_loopback);
         let context = Context {
             lookout,
             config,
@@ -99,6 +110,7 @@ impl Context {
             metrics: Metrics::new(),
             installed: Notify::new(),
             publisher,
+            measurer,
             started: Instant::now(),
             ledger: Mutex::default(),
             known: Mutex::default(),
@@ -129,7 +141,9 @@ impl Context {
     /// The last plan for a Rollout and the trouble with it, where anything is known of it.
     pub fn last_plan(&self, name: &ObjectName) -> Option<LastPlan> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&Key::Rollout(name.clone())).map(|known| (known.plan.clone(), known.trouble.clone()))
+        known
+            .get(&Key::Rollout(name.clone()))
+            .map(|known| (known.plan.clone(), known.trouble.clone()))
     }
 
     /// Forgets an object that is gone.
@@ -141,7 +155,9 @@ impl Context {
     /// Wants a key reconciled again after a growing delay.
     pub fn back_off(&self, key: &Key) -> Duration {
         let seed = backoff::seed(&key.to_string());
-        let delay = self.known(key, |known| known.delays.get_or_insert_with(|| Delays::reconcile(seed)).next_delay());
+        let delay = self.known(key, |known| {
+            known.delays.get_or_insert_with(|| Delays::reconcile(seed)).next_delay()
+        });
         self.queue.add_at(key.clone(), Instant::now() + delay);
         delay
     }
@@ -198,7 +214,10 @@ impl Context {
         let extensions = self.extensions.lock().unwrap_or_else(PoisonError::into_inner);
         if extensions.is_none() {
             drop(extensions);
-            tracing::info!(error = crate::api::chain(error), "CRDs cannot be watched: missing kinds are tried every minute");
+            tracing::info!(
+                error = crate::api::chain(error),
+                "CRDs cannot be watched: missing kinds are tried every minute"
+            );
             self.set_extensions(true);
         }
     }
@@ -219,7 +238,9 @@ impl Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

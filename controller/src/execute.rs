@@ -88,7 +88,11 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
                 Ok(Ok(())) => {}
                 Ok(Err(hold)) => {
                     if let Hold::Refused { invariant, .. } = &hold {
-                        context.metrics.refused.get_or_create(&InvariantLabel { invariant }).inc();
+                        context
+                            .metrics
+                            .refused
+                            .get_or_create(&InvariantLabel { invariant })
+                            .inc();
                     }
                     return Outcome::Refused(hold);
                 }
@@ -99,7 +103,10 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
             }
         }
         if let Err(source) = carry_out(context, key, &world.rollout, effect).await {
-            return Outcome::Failed(Failure { what: describe(effect), source });
+            return Outcome::Failed(Failure {
+                what: describe(effect),
+                source,
+            });
         }
         wrote = true;
     }
@@ -108,7 +115,12 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
 
 /// Sends one write and notes it in the ledger.
 pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallError> {
-    let Write { key, kind, target, request } = write;
+    let Write {
+        key,
+        kind,
+        target,
+        request,
+    } = write;
     let name = kind.as_str();
     let budget = context.leadership.write_budget(WRITE_TIMEOUT);
     let failpoint = context.config.failpoint.as_ref();
@@ -122,7 +134,11 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallErro
     match &result {
         Ok(answer) => {
             failpoint.inspect(|failpoint| failpoint.pass(kind, Moment::After));
-            context.metrics.writes.get_or_create(&KindLabel { kind: name.to_owned() }).inc();
+            context
+                .metrics
+                .writes
+                .get_or_create(&KindLabel { kind: name.to_owned() })
+                .inc();
             tracing::info!(write = name, object = %target.name, "wrote");
             if let Some(wrote) = noted(kind, answer) {
                 context.ledger().wrote(key, target, wrote, Instant::now());
@@ -130,7 +146,11 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallErro
         }
         Err(error) => {
             let category = error.category();
-            context.metrics.write_errors.get_or_create(&ErrorLabels { kind: name, category }).inc();
+            context
+                .metrics
+                .write_errors
+                .get_or_create(&ErrorLabels { kind: name, category })
+                .inc();
             if error.is_outcome_unknown() {
                 context.ledger().wrote(key, target, Wrote::Unknown, Instant::now());
             }
@@ -146,24 +166,47 @@ fn noted(kind: WriteKind, answer: &Value) -> Option<Wrote> {
     }
     let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = crate::object::version(text("/metadata/resourceVersion"));
-    Some(Wrote::Version { uid: text("/metadata/uid").to_owned(), version })
+    Some(Wrote::Version {
+        uid: text("/metadata/uid").to_owned(),
+        version,
+    })
 }
 
 /// Writes the Rollout itself: first the object, then its status under the resourceVersion that the first returned.
 async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<bool, Failure> {
-    let target = ObjectId { kind: Kind::Rollout, name: key.name().clone() };
+    let target = ObjectId {
+        kind: Kind::Rollout,
+        name: key.name().clone(),
+    };
     let path = target.kind.path(&target.name);
     let mut version = commit.resource_version.clone();
     let parts = [
         (WriteKind::CommitObject, "commit", path.clone(), &commit.object),
-        (WriteKind::CommitStatus, "commit of the status", format!("{path}/status"), &commit.status),
+        (
+            WriteKind::CommitStatus,
+            "commit of the status",
+            format!("{path}/status"),
+            &commit.status,
+        ),
     ];
     let mut wrote = false;
-    for (kind, what, path, patch) in parts {
-        let Some(patch) = patch else { continue };
-        let request = api::merge_patch(&path, &with_metadata(patch, json!({ "resourceVersion": version })));
-        let answer = send(context, Write { key, kind, target: target.clone(), request }).await;
-        let answer = answer.map_err(|source| Failure { what: what.to_owned(), source })?;
+    for (kind, what, path, change) in parts {
+        let Some(change) = change else { continue };
+        let request = api::merge_patch(&path, &with_metadata(change, &json!({ "resourceVersion": version })));
+        let answer = send(
+            context,
+            Write {
+                key,
+                kind,
+                target: target.clone(),
+                request,
+            },
+        )
+        .await;
+        let answer = answer.map_err(|source| Failure {
+            what: what.to_owned(),
+            source,
+        })?;
         if let Some(returned) = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
             returned.clone_into(&mut version);
         }
@@ -174,32 +217,87 @@ async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<boo
 
 async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Effect) -> Result<(), CallError> {
     let namespace = &key.name().namespace;
-    let target = |kind: Kind, name: &str| ObjectId { kind, name: ObjectName::new(namespace.as_str(), name) };
+    let target = |kind: Kind, name: &str| ObjectId {
+        kind,
+        name: ObjectName::new(namespace.as_str(), name),
+    };
     match effect {
         Effect::CreateReplicaSet { name, object } => {
-            create(context, key, rollout, WriteKind::CreateReplicaSet, target(Kind::ReplicaSet, name), object).await
+            create(
+                context,
+                key,
+                rollout,
+                WriteKind::CreateReplicaSet,
+                target(Kind::ReplicaSet, name),
+                object,
+            )
+            .await
         }
         Effect::CreateRun { name, object } => {
-            create(context, key, rollout, WriteKind::CreateRun, target(Kind::Run, name), object).await
+            create(
+                context,
+                key,
+                rollout,
+                WriteKind::CreateRun,
+                target(Kind::Run, name),
+                object,
+            )
+            .await
         }
-        Effect::PatchReplicaSet { name, uid, resource_version, patch, .. } => {
-            let patch = with_metadata(patch, json!({ "uid": uid, "resourceVersion": resource_version }));
-            change(context, key, WriteKind::PatchReplicaSet, target(Kind::ReplicaSet, name), &patch).await
+        Effect::PatchReplicaSet {
+            name,
+            uid,
+            resource_version,
+            patch,
+            ..
+        } => {
+            let patch = with_metadata(patch, &json!({ "uid": uid, "resourceVersion": resource_version }));
+            change(
+                context,
+                key,
+                WriteKind::PatchReplicaSet,
+                target(Kind::ReplicaSet, name),
+                &patch,
+            )
+            .await
         }
         Effect::SwitchService { name, patch, .. } => {
-            change(context, key, WriteKind::SwitchService, target(Kind::Service, name), patch).await
+            change(
+                context,
+                key,
+                WriteKind::SwitchService,
+                target(Kind::Service, name),
+                patch,
+            )
+            .await
         }
         Effect::SetSplit { route, patch, .. } => {
             change(context, key, WriteKind::SetSplit, observe::route_id(route), patch).await
         }
-        Effect::TerminateRun { name, uid, resource_version } => {
+        Effect::TerminateRun {
+            name,
+            uid,
+            resource_version,
+        } => {
             let metadata = json!({ "uid": uid, "resourceVersion": resource_version });
             let patch = json!({ "metadata": metadata, "spec": { "terminate": true } });
             change(context, key, WriteKind::TerminateRun, target(Kind::Run, name), &patch).await
         }
-        Effect::DeleteReplicaSet { name, uid, resource_version } => {
+        Effect::DeleteReplicaSet {
+            name,
+            uid,
+            resource_version,
+        } => {
             let target = target(Kind::ReplicaSet, name);
-            delete(context, key, WriteKind::DeleteReplicaSet, target, uid, Some(resource_version)).await
+            delete(
+                context,
+                key,
+                WriteKind::DeleteReplicaSet,
+                target,
+                uid,
+                Some(resource_version),
+            )
+            .await
         }
         Effect::DeleteRun { name, uid } => {
             delete(context, key, WriteKind::DeleteRun, target(Kind::Run, name), uid, None).await
@@ -215,7 +313,17 @@ async fn change(
     patch: &Value,
 ) -> Result<(), CallError> {
     let request = api::merge_patch(&target.kind.path(&target.name), patch);
-    send(context, Write { key, kind, target, request }).await.map(drop)
+    send(
+        context,
+        Write {
+            key,
+            kind,
+            target,
+            request,
+        },
+    )
+    .await
+    .map(drop)
 }
 
 async fn delete(
@@ -227,10 +335,22 @@ async fn delete(
     resource_version: Option<&str>,
 ) -> Result<(), CallError> {
     let request = api::delete(&target.kind.path(&target.name), uid, resource_version);
-    match send(context, Write { key, kind, target: target.clone(), request }).await {
+    match send(
+        context,
+        Write {
+            key,
+            kind,
+            target: target.clone(),
+            request,
+        },
+    )
+    .await
+    {
         // Gone already is what was wanted; the cache need not wait for more than the deletion.
         Ok(_) | Err(CallError::NotFound(_)) => {
-            context.ledger().wrote(key, target, Wrote::Deleted { uid: uid.to_owned() }, Instant::now());
+            context
+                .ledger()
+                .wrote(key, target, Wrote::Deleted { uid: uid.to_owned() }, Instant::now());
             Ok(())
         }
         Err(error) => Err(error),
@@ -249,7 +369,17 @@ async fn create(
 ) -> Result<(), CallError> {
     let collection = ObjectName::new(target.name.namespace.as_str(), "");
     let request = api::post(&target.kind.path(&collection), &owned(rollout, &target, object));
-    match send(context, Write { key, kind, target: target.clone(), request }).await {
+    match send(
+        context,
+        Write {
+            key,
+            kind,
+            target: target.clone(),
+            request,
+        },
+    )
+    .await
+    {
         Ok(_) => Ok(()),
         Err(CallError::AlreadyExists) => match watch::refresh(context, &target).await? {
             Some(found) if found.controller == rollout.metadata.uid => Ok(()),
@@ -257,7 +387,10 @@ async fn create(
                 "{} {} exists and does not belong to this Rollout: delete or rename it",
                 target.kind, target.name
             ))),
-            None => Err(CallError::NotFound(format!("{} {} came and went", target.kind, target.name))),
+            None => Err(CallError::NotFound(format!(
+                "{} {} came and went",
+                target.kind, target.name
+            ))),
         },
         Err(error) => Err(error),
     }
@@ -283,23 +416,18 @@ fn owned(rollout: &Rollout, target: &ObjectId, object: &Value) -> Value {
         "name": target.name.name,
         "ownerReferences": [reference],
     });
-    with_metadata(&object, metadata)
+    with_metadata(&object, &metadata)
 }
 
 /// A copy of `object` with some more metadata.
-fn with_metadata(object: &Value, metadata: Value) -> Value {
+fn with_metadata(object: &Value, metadata: &Value) -> Value {
     let mut object = object.clone();
     sluice_machine::json::merge(&mut object, &json!({ "metadata": metadata }));
     object
 }
 
 /// Asks the guards on the freshest view. The outer error is a read that failed, the inner one a refusal.
-async fn guard(
-    context: &Context,
-    key: &Key,
-    world: &World,
-    effect: &Effect,
-) -> Result<Result<(), Hold>, CallError> {
+async fn guard(context: &Context, key: &Key, world: &World, effect: &Effect) -> Result<Result<(), Hold>, CallError> {
     let Some(mut fresh) = freshen(context, key, world, Some(effect)).await? else {
         return Ok(Err(Hold::Deleting));
     };
@@ -332,8 +460,14 @@ pub async fn freshen(
 }
 
 fn involved(rollout: &ObjectName, world: &World, effect: Option<&Effect>) -> BTreeSet<ObjectId> {
-    let in_namespace = |kind: Kind, name: &str| ObjectId { kind, name: ObjectName::new(rollout.namespace.as_str(), name) };
-    let mut ids = BTreeSet::from([ObjectId { kind: Kind::Rollout, name: rollout.clone() }]);
+    let in_namespace = |kind: Kind, name: &str| ObjectId {
+        kind,
+        name: ObjectName::new(rollout.namespace.as_str(), name),
+    };
+    let mut ids = BTreeSet::from([ObjectId {
+        kind: Kind::Rollout,
+        name: rollout.clone(),
+    }]);
     let object = match effect {
         Some(Effect::PatchReplicaSet { name, .. } | Effect::DeleteReplicaSet { name, .. }) => Some(name.as_str()),
         _ => None,
@@ -341,9 +475,17 @@ fn involved(rollout: &ObjectName, world: &World, effect: Option<&Effect>) -> BTr
     let sets = world.replica_sets.known().into_iter().flat_map(|sets| sets.values());
     let matter = sets.filter(|set| set.wanted > 0 || set.replicas > 0 || Some(set.name.as_str()) == object);
     ids.extend(matter.map(|set| in_namespace(Kind::ReplicaSet, &set.name)));
-    ids.extend(world.services.keys().map(|service| in_namespace(Kind::Service, service)));
+    ids.extend(
+        world
+            .services
+            .keys()
+            .map(|service| in_namespace(Kind::Service, service)),
+    );
     // What is not known is not known any better by one more read of a kind that is not there.
-    let routes = world.routes.iter().filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
+    let routes = world
+        .routes
+        .iter()
+        .filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
     ids.extend(routes.map(|(route, _)| observe::route_id(route)));
     ids
 }
@@ -352,15 +494,22 @@ fn involved(rollout: &ObjectName, world: &World, effect: Option<&Effect>) -> BTr
 pub fn describe(effect: &Effect) -> String {
     match effect {
         Effect::CreateReplicaSet { name, .. } => format!("create ReplicaSet {name}"),
-        Effect::PatchReplicaSet { name, replicas: Some((from, to)), .. } => {
+        Effect::PatchReplicaSet {
+            name,
+            replicas: Some((from, to)),
+            ..
+        } => {
             format!("scale ReplicaSet {name} from {from} to {to}")
         }
         Effect::PatchReplicaSet { name, .. } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("switch Service {name} to {revision}"),
         Effect::SetSplit { route, split, .. } => {
-            let parts: Vec<String> =
-                split.parts.iter().map(|(dest, weight)| format!("{} {weight}", dest.service)).collect();
+            let parts: Vec<String> = split
+                .parts
+                .iter()
+                .map(|(dest, weight)| format!("{} {weight}", dest.service))
+                .collect();
             format!("set {route} to {} of {}", parts.join(", "), split.total)
         }
         Effect::CreateRun { name, .. } => format!("create AnalysisRun {name}"),

@@ -96,20 +96,34 @@ impl Failpoint {
     pub fn parse(text: &str) -> Result<Failpoint, String> {
         let wrong = |what: &str| format!("{VARIABLE}={text}: {what}; right would be for example set-split:1:after");
         let parts: Vec<&str> = text.split(':').collect();
-        let [kind, nth, moment] = parts[..] else { return Err(wrong("three parts are needed")) };
+        let [kind, nth, moment] = parts[..] else {
+            return Err(wrong("three parts are needed"));
+        };
         let kind = match kind {
             "any" => None,
             kind => Some(
-                WriteKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(|| wrong("no such kind"))?,
+                WriteKind::ALL
+                    .into_iter()
+                    .find(|known| known.as_str() == kind)
+                    .ok_or_else(|| wrong("no such kind"))?,
             ),
         };
-        let nth = nth.parse().ok().filter(|nth| *nth > 0).ok_or_else(|| wrong("n must be 1 or more"))?;
+        let nth = nth
+            .parse()
+            .ok()
+            .filter(|nth| *nth > 0)
+            .ok_or_else(|| wrong("n must be 1 or more"))?;
         let after = match moment {
             "before" => false,
             "after" => true,
             _ => return Err(wrong("the last part must be before or after")),
         };
-        Ok(Failpoint { kind, nth, after, seen: AtomicU32::new(0) })
+        Ok(Failpoint {
+            kind,
+            nth,
+            after,
+            seen: AtomicU32::new(0),
+        })
     }
 
     /// Ends the process if this is the moment.
@@ -161,7 +175,14 @@ mod tests {
 
     #[test]
     fn a_wrong_failpoint_says_what_would_be_right() {
-        for text in ["", "set-split", "set-split:0:after", "set-split:x:after", "sat-split:1:after", "any:1:during"] {
+        for text in [
+            "",
+            "set-split",
+            "set-split:0:after",
+            "set-split:x:after",
+            "sat-split:1:after",
+            "any:1:during",
+        ] {
             let message = Failpoint::parse(text).unwrap_err();
             assert!(message.contains("set-split:1:after"), "{message}");
         }

@@ -10,8 +10,8 @@ use kube::Client;
 use serde_json::Value;
 
 use crate::api::{self, CallError};
-use crate::lease::{Held, Seen};
 use crate::leadership;
+use crate::lease::{Held, Seen};
 use crate::notices::Notices;
 use crate::object::ObjectName;
 
@@ -38,22 +38,28 @@ pub enum Incumbent {
 pub struct Lookout {
     leases: Vec<ObjectName>,
     /// A Lease in a foreign namespace that may not be read is passed over: a namespaced controller has no rights there.
-    namespaced: bool,
+    may_lack_rights: bool,
     state: Mutex<Incumbent>,
 }
 
 impl Lookout {
     /// A lookout for the Leases `argo-rollouts-controller-lock[-<instance id>]` in some namespaces.
-    pub fn new(namespaces: &[&str], instance_id: Option<&str>, namespaced: bool) -> Lookout {
+    pub fn new(namespaces: &[&str], instance_id: Option<&str>, may_lack_rights: bool) -> Lookout {
         let name = match instance_id {
             Some(id) => format!("argo-rollouts-controller-lock-{id}"),
             None => "argo-rollouts-controller-lock".to_owned(),
         };
-        let mut leases: Vec<ObjectName> =
-            namespaces.iter().map(|namespace| ObjectName::new(*namespace, name.as_str())).collect();
+        let mut leases: Vec<ObjectName> = namespaces
+            .iter()
+            .map(|namespace| ObjectName::new(*namespace, name.as_str()))
+            .collect();
         leases.sort();
         leases.dedup();
-        Lookout { leases, namespaced, state: Mutex::new(Incumbent::Unknown) }
+        Lookout {
+            leases,
+            may_lack_rights,
+            state: Mutex::new(Incumbent::Unknown),
+        }
     }
 
     /// What is known now.
@@ -65,16 +71,29 @@ impl Lookout {
     pub async fn keep(&self, client: &Client, notices: &Notices, changed: impl Fn()) {
         let mut seen = BTreeMap::new();
         loop {
-            let now = self.look(client, notices, &mut seen).await;
-            let before = std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
-            if before != now {
-                if let Incumbent::Live(holder) = &now {
-                    tracing::warn!(holder, "Argo Rollouts is live for the same objects: holding everything until it stops");
-                }
+            if self.look_again(client, notices, &mut seen).await {
                 changed();
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Looks once. `seen` is what earlier looks saw. Tells whether something else is known now.
+    pub async fn look_again(&self, client: &Client, notices: &Notices, seen: &mut BTreeMap<ObjectName, Seen>) -> bool {
+        let now = self.look(client, notices, seen).await;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *state, now.clone());
+        drop(state);
+        if before == now {
+            return false;
+        }
+        if let Incumbent::Live(holder) = &now {
+            tracing::warn!(
+                holder,
+                "Argo Rollouts is live for the same objects: holding everything until it stops"
+            );
+        }
+        true
     }
 
     async fn look(&self, client: &Client, notices: &Notices, seen: &mut BTreeMap<ObjectName, Seen>) -> Incumbent {
@@ -98,7 +117,7 @@ impl Lookout {
                     notices.clear(&about);
                     seen.remove(lease);
                 }
-                Err(CallError::Forbidden(_)) if self.namespaced => {}
+                Err(CallError::Forbidden(_)) if self.may_lack_rights => {}
                 Err(error) => {
                     notices.raise(&about, format!("it could not be read, so nothing is done: {error}"));
                     return Incumbent::Unknown;
@@ -132,8 +151,16 @@ mod tests {
         let start = Instant::now();
         let seconds = Duration::from_secs;
         let check = |what: &str, holder: &str, watched: u64, renewed_ago: Option<u64>, wanted: bool| {
-            let lease = Held { holder: holder.into(), duration: seconds(15), transitions: 0, resource_version: "1".into() };
-            let seen = Seen { lease: Some(lease), first_seen: start };
+            let lease = Held {
+                holder: holder.into(),
+                duration: seconds(15),
+                transitions: 0,
+                resource_version: "1".into(),
+            };
+            let seen = Seen {
+                lease: Some(lease),
+                first_seen: start,
+            };
             let is_live = live(&seen, start + seconds(watched), renewed_ago.map(seconds)).is_some();
             assert_eq!(is_live, wanted, "{what}");
         };
@@ -150,8 +177,21 @@ mod tests {
     #[test]
     fn a_lease_without_a_holder_or_no_lease_is_nobody() {
         let now = Instant::now();
-        assert_eq!(live(&Seen { lease: None, first_seen: now }, now, None), None);
+        assert_eq!(
+            live(
+                &Seen {
+                    lease: None,
+                    first_seen: now
+                },
+                now,
+                None
+            ),
+            None
+        );
         let names = Lookout::new(&["b", "a", "a"], Some("x"), false).leases;
-        assert_eq!(names, ["a", "b"].map(|ns| ObjectName::new(ns, "argo-rollouts-controller-lock-x")));
+        assert_eq!(
+            names,
+            ["a", "b"].map(|ns| ObjectName::new(ns, "argo-rollouts-controller-lock-x"))
+        );
     }
 }

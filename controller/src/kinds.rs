@@ -35,12 +35,21 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that are watched from the start.
-    pub const ALWAYS: [Kind; 6] =
-        [Kind::Rollout, Kind::ReplicaSet, Kind::Service, Kind::Template, Kind::ClusterTemplate, Kind::Run];
+    pub const ALWAYS: [Kind; 6] = [
+        Kind::Rollout,
+        Kind::ReplicaSet,
+        Kind::Service,
+        Kind::Template,
+        Kind::ClusterTemplate,
+        Kind::Run,
+    ];
 
     /// The kind of a route object.
     pub fn of_route(route: &ObjectRef) -> Kind {
-        Kind::Route { api_version: route.api_version.clone(), kind: route.kind.clone() }
+        Kind::Route {
+            api_version: route.api_version.clone(),
+            kind: route.kind.clone(),
+        }
     }
 
     /// Group, version, kind and plural.
@@ -97,7 +106,11 @@ impl Kind {
     /// A short name without spaces, for metrics and logs: the plural with the group.
     pub fn label(&self) -> String {
         let resource = self.resource();
-        if resource.group.is_empty() { resource.plural } else { format!("{}.{}", resource.plural, resource.group) }
+        if resource.group.is_empty() {
+            resource.plural
+        } else {
+            format!("{}.{}", resource.plural, resource.group)
+        }
     }
 }
 
@@ -118,15 +131,43 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_api_server() {
-        let route = Kind::Route { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() };
+        let route = Kind::Route {
+            api_version: "gateway.networking.k8s.io/v1".into(),
+            kind: "HTTPRoute".into(),
+        };
         let rows = [
-            (Kind::Rollout, "ns", "x", "/apis/argoproj.io/v1alpha1/namespaces/ns/rollouts/x"),
+            (
+                Kind::Rollout,
+                "ns",
+                "x",
+                "/apis/argoproj.io/v1alpha1/namespaces/ns/rollouts/x",
+            ),
             (Kind::ReplicaSet, "ns", "", "/apis/apps/v1/namespaces/ns/replicasets"),
             (Kind::Service, "ns", "x", "/api/v1/namespaces/ns/services/x"),
-            (Kind::Template, "ns", "x", "/apis/argoproj.io/v1alpha1/namespaces/ns/analysistemplates/x"),
-            (Kind::ClusterTemplate, "", "x", "/apis/argoproj.io/v1alpha1/clusteranalysistemplates/x"),
-            (Kind::Run, "ns", "x", "/apis/argoproj.io/v1alpha1/namespaces/ns/analysisruns/x"),
-            (route, "ns", "x", "/apis/gateway.networking.k8s.io/v1/namespaces/ns/httproutes/x"),
+            (
+                Kind::Template,
+                "ns",
+                "x",
+                "/apis/argoproj.io/v1alpha1/namespaces/ns/analysistemplates/x",
+            ),
+            (
+                Kind::ClusterTemplate,
+                "",
+                "x",
+                "/apis/argoproj.io/v1alpha1/clusteranalysistemplates/x",
+            ),
+            (
+                Kind::Run,
+                "ns",
+                "x",
+                "/apis/argoproj.io/v1alpha1/namespaces/ns/analysisruns/x",
+            ),
+            (
+                route,
+                "ns",
+                "x",
+                "/apis/gateway.networking.k8s.io/v1/namespaces/ns/httproutes/x",
+            ),
         ];
         for (kind, namespace, name, path) in rows {
             assert_eq!(kind.path(&ObjectName::new(namespace, name)), path);
@@ -136,7 +177,10 @@ mod tests {
     #[test]
     fn instance_ids_select_what_is_watched() {
         assert_eq!(Kind::Rollout.labels(None).unwrap(), format!("!{INSTANCE_LABEL}"));
-        assert_eq!(Kind::Run.labels(Some("blue")).unwrap(), format!("{INSTANCE_LABEL}=blue"));
+        assert_eq!(
+            Kind::Run.labels(Some("blue")).unwrap(),
+            format!("{INSTANCE_LABEL}=blue")
+        );
         assert_eq!(Kind::ReplicaSet.labels(Some("blue")).unwrap(), REVISION_LABEL);
         assert_eq!(Kind::Service.labels(Some("blue")), None);
     }

@@ -57,7 +57,12 @@ impl Leadership {
 
     fn with(hold: Hold, terms: Terms, epoch: u64, leading: bool) -> Arc<Leadership> {
         let (leading, _) = watch::channel(leading);
-        Arc::new(Leadership { terms, hold: Mutex::new(hold), epoch: AtomicU64::new(epoch), leading })
+        Arc::new(Leadership {
+            terms,
+            hold: Mutex::new(hold),
+            epoch: AtomicU64::new(epoch),
+            leading,
+        })
     }
 
     /// Whether decisions may be made now.
@@ -123,12 +128,15 @@ impl Leadership {
         seen: &mut Option<Seen>,
     ) -> Duration {
         let Candidacy { me, terms, .. } = candidacy;
-        let ours = seen.as_ref().and_then(|seen| seen.lease.as_ref()).is_some_and(|lease| lease.holder == *me);
+        let ours = seen
+            .as_ref()
+            .and_then(|seen| seen.lease.as_ref())
+            .is_some_and(|lease| lease.holder == *me);
         if !ours {
             match read(client, candidacy, terms.retry).await {
                 Ok(lease) => *seen = Some(Seen::read(seen.take(), lease, Instant::now())),
                 Err(error) => {
-                    self.trouble(candidacy, notices, &error);
+                    trouble(candidacy, notices, &error);
                     return terms.retry;
                 }
             }
@@ -138,13 +146,21 @@ impl Leadership {
         if let Step::Standby { until } = step {
             notices.clear("leader election");
             self.lose(candidacy);
-            return terms.standby_interval().min(until.saturating_duration_since(Instant::now()));
+            return terms
+                .standby_interval()
+                .min(until.saturating_duration_since(Instant::now()));
         }
-        let renewed = Renewed { at: Instant::now(), wall: SystemTime::now() };
+        let renewed = Renewed {
+            at: Instant::now(),
+            wall: SystemTime::now(),
+        };
         match write(client, candidacy, &step, known.lease.as_ref()).await {
             Ok(lease) => {
                 notices.clear("leader election");
-                *seen = Some(Seen { lease: Some(lease), first_seen: renewed.at });
+                *seen = Some(Seen {
+                    lease: Some(lease),
+                    first_seen: renewed.at,
+                });
                 self.win(candidacy, renewed);
                 terms.renew_interval()
             }
@@ -154,26 +170,10 @@ impl Leadership {
                 if matches!(error, CallError::Conflict(_) | CallError::AlreadyExists) {
                     return terms.standby_interval();
                 }
-                self.trouble(candidacy, notices, &error);
+                trouble(candidacy, notices, &error);
                 terms.retry
             }
         }
-    }
-
-    fn trouble(&self, candidacy: &Candidacy, notices: &Notices, error: &CallError) {
-        let lease = &candidacy.lease;
-        let text = match error {
-            CallError::Forbidden(message) => format!(
-                "the Lease {lease} may not be read or written ({message}): grant get, create and patch on leases in \
-                 namespace {}, as deploy/cluster.yaml does",
-                lease.namespace
-            ),
-            CallError::NotFound(message) => format!(
-                "the Lease {lease} cannot be created ({message}): create the namespace, or name another one by POD_NAMESPACE"
-            ),
-            error => format!("the Lease {lease} could not be read or written: {error}"),
-        };
-        notices.raise("leader election", text);
     }
 
     fn win(&self, candidacy: &Candidacy, renewed: Renewed) {
@@ -207,7 +207,9 @@ impl Leadership {
         if !leads {
             return;
         }
-        let Ok(Some(lease)) = read(client, candidacy, candidacy.terms.retry).await else { return };
+        let Ok(Some(lease)) = read(client, candidacy, candidacy.terms.retry).await else {
+            return;
+        };
         if lease.holder != candidacy.me {
             return;
         }
@@ -218,13 +220,31 @@ impl Leadership {
         let request = api::merge_patch(&path(&candidacy.lease), &patch);
         match api::call(client, request, candidacy.terms.retry).await {
             Ok(_) => tracing::info!(lease = %candidacy.lease, "released the Lease"),
-            Err(error) => tracing::warn!(lease = %candidacy.lease, %error, "could not release the Lease; it will expire"),
+            Err(error) => {
+                tracing::warn!(lease = %candidacy.lease, %error, "could not release the Lease; it will expire");
+            }
         }
     }
 
     fn hold(&self) -> Hold {
         *self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn trouble(candidacy: &Candidacy, notices: &Notices, error: &CallError) {
+    let lease = &candidacy.lease;
+    let text = match error {
+        CallError::Forbidden(message) => format!(
+            "the Lease {lease} may not be read or written ({message}): grant get, create and patch on leases in \
+             namespace {}, as deploy/cluster.yaml does",
+            lease.namespace
+        ),
+        CallError::NotFound(message) => format!(
+            "the Lease {lease} cannot be created ({message}): create the namespace, or name another one by POD_NAMESPACE"
+        ),
+        error => format!("the Lease {lease} could not be read or written: {error}"),
+    };
+    notices.raise("leader election", text);
 }
 
 async fn read(client: &Client, candidacy: &Candidacy, timeout: Duration) -> Result<Option<Held>, CallError> {
@@ -235,12 +255,7 @@ async fn read(client: &Client, candidacy: &Candidacy, timeout: Duration) -> Resu
     }
 }
 
-async fn write(
-    client: &Client,
-    candidacy: &Candidacy,
-    step: &Step,
-    before: Option<&Held>,
-) -> Result<Held, CallError> {
+async fn write(client: &Client, candidacy: &Candidacy, step: &Step, before: Option<&Held>) -> Result<Held, CallError> {
     let Candidacy { lease, me, terms } = candidacy;
     let spec = lease::spec(before, me, terms, Timestamp::now());
     let request = match (step, before) {
@@ -260,13 +275,19 @@ async fn write(
         }
     };
     // Shorter than what is left of the lease when the renewal fails once.
-    api::call(client, request, terms.renew_deadline / 2).await.map(|lease| Held::read(&lease))
+    api::call(client, request, terms.renew_deadline / 2)
+        .await
+        .map(|lease| Held::read(&lease))
 }
 
 /// The URL path of a Lease, or of the leases of a namespace.
 pub fn path(lease: &ObjectName) -> String {
     let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", lease.namespace);
-    if lease.name.is_empty() { collection } else { format!("{collection}/{}", lease.name) }
+    if lease.name.is_empty() {
+        collection
+    } else {
+        format!("{collection}/{}", lease.name)
+    }
 }
 
 /// An identity that no other process has or had: host name, process id and start time.

@@ -82,7 +82,11 @@ impl Terms {
 impl Default for Terms {
     /// The durations that Argo Rollouts has.
     fn default() -> Self {
-        Terms { lease: Duration::from_secs(15), renew_deadline: Duration::from_secs(10), retry: Duration::from_secs(2) }
+        Terms {
+            lease: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
     }
 }
 
@@ -104,7 +108,11 @@ pub fn evaluate(seen: &Seen, me: &str, now: Instant) -> Step {
         return Step::Renew;
     }
     let until = seen.first_seen + lease.duration;
-    if lease.holder.is_empty() || now >= until { Step::TakeOver } else { Step::Standby { until } }
+    if lease.holder.is_empty() || now >= until {
+        Step::TakeOver
+    } else {
+        Step::Standby { until }
+    }
 }
 
 impl Renewed {
@@ -131,7 +139,13 @@ impl Held {
     pub fn read(lease: &Value) -> Held {
         let spec = lease.get("spec");
         let number = |key: &str| spec.and_then(|spec| spec.get(key)).and_then(Value::as_i64).unwrap_or(0);
-        let text = |pointer: &str| lease.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            lease
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Held {
             holder: text("/spec/holderIdentity"),
             duration: Duration::from_secs(u64::try_from(number("leaseDurationSeconds")).unwrap_or(0)),
@@ -184,15 +198,33 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let check = |what: &str, lease: Option<Held>, now: Instant, wanted: Step| {
-            let seen = Seen { lease, first_seen: start };
+            let seen = Seen {
+                lease,
+                first_seen: start,
+            };
             assert_eq!(evaluate(&seen, "me", now), wanted, "{what}");
         };
         check("no lease", None, after(0), Step::Create);
         check("ours, fresh", Some(held("me", "1")), after(0), Step::Renew);
-        check("ours, long expired and never taken", Some(held("me", "1")), after(99), Step::Renew);
+        check(
+            "ours, long expired and never taken",
+            Some(held("me", "1")),
+            after(99),
+            Step::Renew,
+        );
         check("released", Some(held("", "1")), after(0), Step::TakeOver);
-        check("theirs, fresh", Some(held("you", "1")), after(0), Step::Standby { until: after(15) });
-        check("theirs, one second left", Some(held("you", "1")), after(14), Step::Standby { until: after(15) });
+        check(
+            "theirs, fresh",
+            Some(held("you", "1")),
+            after(0),
+            Step::Standby { until: after(15) },
+        );
+        check(
+            "theirs, one second left",
+            Some(held("you", "1")),
+            after(14),
+            Step::Standby { until: after(15) },
+        );
         check("theirs, expired", Some(held("you", "1")), after(15), Step::TakeOver);
     }
 
@@ -212,10 +244,23 @@ mod tests {
     #[test]
     fn a_write_must_end_before_the_lease_can() {
         let (terms, most) = (Terms::default(), Duration::from_secs(5));
-        let rows = [(0, Some(5)), (8, Some(5)), (9, Some(5)), (10, Some(4)), (13, Some(1)), (14, None), (15, None), (99, None)];
+        let rows = [
+            (0, Some(5)),
+            (8, Some(5)),
+            (9, Some(5)),
+            (10, Some(4)),
+            (13, Some(1)),
+            (14, None),
+            (15, None),
+            (99, None),
+        ];
         for (age, budget) in rows {
             let budget = budget.map(Duration::from_secs);
-            assert_eq!(write_budget(Duration::from_secs(age), &terms, most), budget, "after {age} s");
+            assert_eq!(
+                write_budget(Duration::from_secs(age), &terms, most),
+                budget,
+                "after {age} s"
+            );
         }
     }
 
@@ -225,8 +270,16 @@ mod tests {
         let renewed = Renewed { at, wall };
         let seconds = Duration::from_secs;
         assert_eq!(renewed.age(at + seconds(3), wall + seconds(3)), seconds(3));
-        assert_eq!(renewed.age(at + seconds(20), wall + seconds(3)), seconds(20), "the wall clock was set back");
-        assert_eq!(renewed.age(at + seconds(3), wall + seconds(20)), seconds(20), "the machine slept");
+        assert_eq!(
+            renewed.age(at + seconds(20), wall + seconds(3)),
+            seconds(20),
+            "the wall clock was set back"
+        );
+        assert_eq!(
+            renewed.age(at + seconds(3), wall + seconds(20)),
+            seconds(20),
+            "the machine slept"
+        );
         assert_eq!(renewed.age(at + seconds(3), wall - seconds(20)), seconds(3));
     }
 
@@ -240,10 +293,19 @@ mod tests {
             json!({ "holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2026-01-02T03:04:05.123456Z" })
         );
         let takeover = spec(Some(&held("you", "1")), "me", &terms, now);
-        assert_eq!((&takeover["leaseTransitions"], &takeover["acquireTime"]), (&json!(4), &renewal["renewTime"]));
+        assert_eq!(
+            (&takeover["leaseTransitions"], &takeover["acquireTime"]),
+            (&json!(4), &renewal["renewTime"])
+        );
         assert_eq!(spec(None, "me", &terms, now)["leaseTransitions"], 0);
         let object = json!({ "metadata": { "resourceVersion": "7" }, "spec": takeover });
-        assert_eq!(Held::read(&object), Held { transitions: 4, ..held("me", "7") });
+        assert_eq!(
+            Held::read(&object),
+            Held {
+                transitions: 4,
+                ..held("me", "7")
+            }
+        );
         assert_eq!(Held::read(&json!({ "spec": released(now) })).holder, "");
     }
 }

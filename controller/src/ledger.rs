@@ -68,7 +68,10 @@ pub struct Ledger {
 impl Ledger {
     /// Notes a write.
     pub fn wrote(&mut self, key: &Key, object: ObjectId, wrote: Wrote, now: Instant) {
-        self.entries.entry(key.clone()).or_default().insert(object, (wrote, now));
+        self.entries
+            .entry(key.clone())
+            .or_default()
+            .insert(object, (wrote, now));
     }
 
     /// Whether the caches have caught up. `seen` gives uid and version of an object in the cache.
@@ -78,7 +81,9 @@ impl Ledger {
         now: Instant,
         seen: impl Fn(&ObjectId) -> Option<(String, u64)>,
     ) -> Readiness {
-        let Some(entries) = self.entries.get_mut(key) else { return Readiness::Ready };
+        let Some(entries) = self.entries.get_mut(key) else {
+            return Readiness::Ready;
+        };
         entries.retain(|object, (wrote, _)| !is_seen(wrote, seen(object)));
         if entries.is_empty() {
             self.entries.remove(key);
@@ -91,7 +96,11 @@ impl Ledger {
             .map(|(object, _)| object.clone())
             .collect();
         if overdue.is_empty() {
-            let until = entries.values().map(|(wrote, at)| due(wrote, *at)).min().expect("there is an entry");
+            let until = entries
+                .values()
+                .map(|(wrote, at)| due(wrote, *at))
+                .min()
+                .expect("there is an entry");
             return Readiness::Wait(until);
         }
         Readiness::Look(overdue)
@@ -154,11 +163,17 @@ mod tests {
     }
 
     fn object(name: &str) -> ObjectId {
-        ObjectId { kind: Kind::ReplicaSet, name: ObjectName::new("ns", name) }
+        ObjectId {
+            kind: Kind::ReplicaSet,
+            name: ObjectName::new("ns", name),
+        }
     }
 
     fn version(version: u64) -> Wrote {
-        Wrote::Version { uid: "u1".into(), version }
+        Wrote::Version {
+            uid: "u1".into(),
+            version,
+        }
     }
 
     /// What the ledger says about one write after `after`, when the cache holds `cached`.

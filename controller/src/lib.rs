@@ -15,6 +15,11 @@
 //! server-side apply; retries inside of a call. Objects that carry a managed-by annotation and whose Rollout is gone are not
 //! restored yet.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "kinds of Kubernetes are words of these texts, not code"
+)]
+
 pub mod admin;
 pub mod api;
 pub mod ask;
@@ -29,6 +34,7 @@ pub mod kinds;
 pub mod leadership;
 pub mod lease;
 pub mod ledger;
+pub mod measure;
 pub mod metrics;
 pub mod notices;
 pub mod object;
@@ -37,6 +43,7 @@ pub mod publish;
 pub mod queue;
 pub mod reconcile;
 pub mod run;
+pub mod runs;
 pub mod watch;
 
 pub use config::Config;

@@ -137,18 +137,54 @@ impl Metrics {
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let it = &mut *registry;
-        it.register("rollout_reconcile", "Seconds that reconciles of Rollouts took", self.rollout_reconcile.clone());
-        it.register("analysis_run_reconcile", "Seconds that reconciles of AnalysisRuns took", self.run_reconcile.clone());
-        it.register("rollout_reconcile_error", "Reconciles of Rollouts that failed", self.rollout_errors.clone());
-        it.register("analysis_run_reconcile_error", "Reconciles of AnalysisRuns that failed", self.run_errors.clone());
+        it.register(
+            "rollout_reconcile",
+            "Seconds that reconciles of Rollouts took",
+            self.rollout_reconcile.clone(),
+        );
+        it.register(
+            "analysis_run_reconcile",
+            "Seconds that reconciles of AnalysisRuns took",
+            self.run_reconcile.clone(),
+        );
+        it.register(
+            "rollout_reconcile_error",
+            "Reconciles of Rollouts that failed",
+            self.rollout_errors.clone(),
+        );
+        it.register(
+            "analysis_run_reconcile_error",
+            "Reconciles of AnalysisRuns that failed",
+            self.run_errors.clone(),
+        );
         it.register("sluice_panics", "Reconciles that panicked", self.panics.clone());
-        it.register("sluice_writes", "Writes that the API server accepted", self.writes.clone());
+        it.register(
+            "sluice_writes",
+            "Writes that the API server accepted",
+            self.writes.clone(),
+        );
         it.register("sluice_write_errors", "Writes that failed", self.write_errors.clone());
-        it.register("sluice_refused_effects", "Effects that a guard refused", self.refused.clone());
-        it.register("sluice_watch_errors", "Interruptions of watches", self.watch_errors.clone());
-        it.register("sluice_undecodable_objects", "Objects that could not be decoded", self.undecodable.clone());
+        it.register(
+            "sluice_refused_effects",
+            "Effects that a guard refused",
+            self.refused.clone(),
+        );
+        it.register(
+            "sluice_watch_errors",
+            "Interruptions of watches",
+            self.watch_errors.clone(),
+        );
+        it.register(
+            "sluice_undecodable_objects",
+            "Objects that could not be decoded",
+            self.undecodable.clone(),
+        );
         it.register("sluice_events", "Events published", self.events.clone());
-        it.register("sluice_events_lost", "Events that could not be published", self.events_lost.clone());
+        it.register(
+            "sluice_events_lost",
+            "Events that could not be published",
+            self.events_lost.clone(),
+        );
         it.register("sluice_measurements", "Measurements made", self.measurements.clone());
         it.register_collector(Box::new(Process));
     }
@@ -175,7 +211,10 @@ impl Collector for Described {
         let rollouts = gauges.rollouts();
         for (name, help) in [
             ("rollout_info", "One for each Rollout, with its strategy and phase"),
-            ("rollout_phase", "One for each Rollout, with its phase (use rollout_info)"),
+            (
+                "rollout_phase",
+                "One for each Rollout, with its phase (use rollout_info)",
+            ),
         ] {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for labels in &rollouts {
@@ -203,7 +242,11 @@ impl Collector for Process {
         let name = "process_cpu_seconds";
         cpu.encode(encoder.encode_descriptor(name, "CPU time used", None, cpu.metric_type())?)?;
         for (name, help, value) in [
-            ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
+            (
+                "process_resident_memory_bytes",
+                "Resident memory",
+                process.resident_bytes,
+            ),
             ("process_open_fds", "Open file descriptors", process.open_files),
             ("process_threads", "Threads", process.threads),
         ] {
@@ -267,7 +310,12 @@ mod tests {
         let metrics = Metrics::new();
         let gauges: Arc<dyn Gauges> = Arc::new(Two);
         metrics.describe(&gauges);
-        metrics.writes.get_or_create(&KindLabel { kind: "set-split".into() }).inc();
+        metrics
+            .writes
+            .get_or_create(&KindLabel {
+                kind: "set-split".into(),
+            })
+            .inc();
         metrics.rollout_reconcile.observe(0.001);
         let text = metrics.encode();
         for line in [
@@ -280,7 +328,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is missing in:\n{text}");
         }
-        let resident = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).unwrap();
+        let resident = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "))
+            .unwrap();
         assert!(resident.parse::<u64>().unwrap() > 1024 * 1024);
     }
 }

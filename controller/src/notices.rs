@@ -24,7 +24,13 @@ impl Notices {
 
     /// Says that it no longer is.
     pub fn clear(&self, about: &str) {
-        if self.present.lock().unwrap_or_else(PoisonError::into_inner).remove(about).is_some() {
+        if self
+            .present
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(about)
+            .is_some()
+        {
             tracing::info!(about, "this works now");
         }
     }

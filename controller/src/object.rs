@@ -49,13 +49,20 @@ pub struct Object<const MANAGERS: bool> {
 impl ObjectName {
     /// A name from its parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        ObjectName { namespace: namespace.into(), name: name.into() }
+        ObjectName {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
 impl std::fmt::Display for ObjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -70,11 +77,23 @@ impl Stored {
             annotations.remove(LAST_APPLIED);
         }
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
-        let name = ObjectName { namespace: text("namespace").unwrap_or_default(), name: text("name")? };
+        let name = ObjectName {
+            namespace: text("namespace").unwrap_or_default(),
+            name: text("name")?,
+        };
         let uid = text("uid")?;
         let version = version(&text("resourceVersion").unwrap_or_default());
-        let controller = object.get("metadata").and_then(sluice_machine::read::controller_uid).map(str::to_owned);
-        Some(Stored { name, uid, version, controller, json: object.to_string().into_boxed_str() })
+        let controller = object
+            .get("metadata")
+            .and_then(sluice_machine::read::controller_uid)
+            .map(str::to_owned);
+        Some(Stored {
+            name,
+            uid,
+            version,
+            controller,
+            json: object.to_string().into_boxed_str(),
+        })
     }
 
     /// The object as JSON.
@@ -96,10 +115,20 @@ pub fn version(text: &str) -> u64 {
 impl<'de, const MANAGERS: bool> Deserialize<'de> for Object<MANAGERS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let resource_version = value.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned);
+        let resource_version = value
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         let stored = Stored::pack(value, MANAGERS).ok_or_else(|| D::Error::custom("an object without name or uid"))?;
-        let meta = ObjectMeta { resource_version, name: Some(stored.name.name.clone()), ..ObjectMeta::default() };
-        Ok(Object { meta, stored: Arc::new(stored) })
+        let meta = ObjectMeta {
+            resource_version,
+            name: Some(stored.name.name.clone()),
+            ..ObjectMeta::default()
+        };
+        Ok(Object {
+            meta,
+            stored: Arc::new(stored),
+        })
     }
 }
 
@@ -162,7 +191,12 @@ mod tests {
         wanted["metadata"]["annotations"] = json!({ "keep": "me" });
         assert_eq!(stored.value(), wanted);
         assert_eq!(
-            (stored.name.to_string().as_str(), stored.uid.as_str(), stored.version, stored.controller.as_deref()),
+            (
+                stored.name.to_string().as_str(),
+                stored.uid.as_str(),
+                stored.version,
+                stored.controller.as_deref()
+            ),
             ("shop/web", "u1", 17, Some("owner"))
         );
     }
@@ -170,7 +204,10 @@ mod tests {
     #[test]
     fn managed_fields_stay_where_they_are_wanted() {
         let object: Object<true> = serde_json::from_value(service()).unwrap();
-        assert_eq!(object.stored.value()["metadata"]["managedFields"], json!([{ "manager": "kubectl" }]));
+        assert_eq!(
+            object.stored.value()["metadata"]["managedFields"],
+            json!([{ "manager": "kubectl" }])
+        );
         let object: Object<false> = serde_json::from_value(service()).unwrap();
         assert_eq!(object.stored.value()["metadata"].get("managedFields"), None);
         assert_eq!(object.meta().resource_version.as_deref(), Some("17"));

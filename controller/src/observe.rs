@@ -39,16 +39,18 @@ pub enum Observed {
 }
 
 /// Looks at a Rollout and everything that it names, with `memory` and `answers` from earlier.
-pub fn observe(
-    context: &Context,
-    name: &ObjectName,
-    memory: Memory,
-    answers: BTreeMap<Ask, Answered>,
-) -> Observed {
-    let Some(family) = context.cache.family(name) else { return Observed::Gone };
+pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BTreeMap<Ask, Answered>) -> Observed {
+    let Some(family) = context.cache.family(name) else {
+        return Observed::Gone;
+    };
     let rollout: Rollout = match family.rollout.decode() {
         Ok(rollout) => rollout,
-        Err(error) => return Observed::Undecodable { uid: family.rollout.uid.clone(), problem: error.to_string() },
+        Err(error) => {
+            return Observed::Undecodable {
+                uid: family.rollout.uid.clone(),
+                problem: error.to_string(),
+            };
+        }
     };
     let references = references(&rollout);
     for route in &references.routes {
@@ -68,12 +70,21 @@ pub fn observe(
     };
     let in_namespace = |name: &String| ObjectName::new(rollout.metadata.namespace.clone().unwrap_or_default(), name);
     let services = references.services.iter().map(|service| {
-        let id = ObjectId { kind: Kind::Service, name: in_namespace(service) };
+        let id = ObjectId {
+            kind: Kind::Service,
+            name: in_namespace(service),
+        };
         (service.clone(), raw(context, &id))
     });
     let services = services.collect();
-    let routes = references.routes.iter().map(|route| (route.clone(), raw_route(context, route))).collect();
-    let replica_sets = owned(&family, &family.replica_sets, &rollout, read::replica_set, |set| set.name.clone());
+    let routes = references
+        .routes
+        .iter()
+        .map(|route| (route.clone(), raw_route(context, route)))
+        .collect();
+    let replica_sets = owned(&family, &family.replica_sets, &rollout, read::replica_set, |set| {
+        set.name.clone()
+    });
     let runs = owned(&family, &family.runs, &rollout, read::run, |run| run.name.clone());
     Observed::World(Box::new(World {
         rollout,
@@ -91,7 +102,10 @@ pub fn observe(
 
 /// The id of a route object.
 pub fn route_id(route: &ObjectRef) -> ObjectId {
-    ObjectId { kind: Kind::of_route(route), name: ObjectName::new(route.namespace.as_str(), route.name.as_str()) }
+    ObjectId {
+        kind: Kind::of_route(route),
+        name: ObjectName::new(route.namespace.as_str(), route.name.as_str()),
+    }
 }
 
 /// What has not been listed yet although decisions need it. It is waited for some seconds only.
@@ -136,7 +150,12 @@ fn raw(context: &Context, id: &ObjectId) -> Fact<Value> {
 
 fn raw_route(context: &Context, route: &ObjectRef) -> Fact<Value> {
     // A namespaced controller does not watch other namespaces: there, nothing is known, not even absence.
-    if context.config.watched_namespace.as_ref().is_some_and(|only| *only != route.namespace) {
+    if context
+        .config
+        .watched_namespace
+        .as_ref()
+        .is_some_and(|only| *only != route.namespace)
+    {
         return Fact::Unknown(Why::Forbidden);
     }
     raw(context, &route_id(route))
@@ -150,9 +169,15 @@ fn templates(
     references: &References,
 ) -> BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> {
     let id = |template: &TemplateRef| {
-        let (kind, namespace) =
-            if template.cluster_scope { (Kind::ClusterTemplate, "") } else { (Kind::Template, rollout.namespace.as_str()) };
-        ObjectId { kind, name: ObjectName::new(namespace, template.name.as_str()) }
+        let (kind, namespace) = if template.cluster_scope {
+            (Kind::ClusterTemplate, "")
+        } else {
+            (Kind::Template, rollout.namespace.as_str())
+        };
+        ObjectId {
+            kind,
+            name: ObjectName::new(namespace, template.name.as_str()),
+        }
     };
     let services = references.services.iter().map(|service| ObjectId {
         kind: Kind::Service,
@@ -163,8 +188,10 @@ fn templates(
     loop {
         names.extend(wanted.iter().map(id));
         context.cache.set_names(rollout, names.clone());
-        let found: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> =
-            wanted.iter().map(|template| (template.clone(), template_spec(context, &id(template)))).collect();
+        let found: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> = wanted
+            .iter()
+            .map(|template| (template.clone(), template_spec(context, &id(template))))
+            .collect();
         let nested: BTreeSet<TemplateRef> = found.values().filter_map(Fact::known).flat_map(nested).collect();
         if nested.is_subset(&wanted) || wanted.len() >= MAX_TEMPLATES {
             return found;

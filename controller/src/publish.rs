@@ -57,7 +57,11 @@ impl Involved {
             metadata.namespace.clone().unwrap_or_default(),
             metadata.name.clone().unwrap_or_default(),
         );
-        Involved { kind: "Rollout", name, uid: metadata.uid.clone().unwrap_or_default() }
+        Involved {
+            kind: "Rollout",
+            name,
+            uid: metadata.uid.clone().unwrap_or_default(),
+        }
     }
 }
 
@@ -164,31 +168,64 @@ mod tests {
     use super::*;
 
     fn involved(uid: &str) -> Involved {
-        Involved { kind: "Rollout", name: ObjectName::new("shop", "web"), uid: uid.into() }
+        Involved {
+            kind: "Rollout",
+            name: ObjectName::new("shop", "web"),
+            uid: uid.into(),
+        }
     }
 
     fn event(reason: &'static str, message: &str, key: &str) -> Event {
-        Event { kind: EventKind::Normal, reason, message: message.into(), key: key.into() }
+        Event {
+            kind: EventKind::Normal,
+            reason,
+            message: message.into(),
+            key: key.into(),
+        }
     }
 
     fn name(about: &Involved, event: &Event, at: &str) -> String {
-        object(about, event, at.parse().unwrap())["metadata"]["name"].as_str().unwrap().to_owned()
+        object(about, event, at.parse().unwrap())["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
     fn the_same_event_has_the_same_name_whenever_it_is_published_and_another_one_has_not() {
-        let first = name(&involved("u1"), &event("Paused", "at step 1", "r1/1"), "2026-01-02T03:04:05Z");
-        assert_eq!(first, name(&involved("u1"), &event("Paused", "at step 1", "r1/1"), "2027-01-02T03:04:05Z"));
+        let first = name(
+            &involved("u1"),
+            &event("Paused", "at step 1", "r1/1"),
+            "2026-01-02T03:04:05Z",
+        );
+        assert_eq!(
+            first,
+            name(
+                &involved("u1"),
+                &event("Paused", "at step 1", "r1/1"),
+                "2027-01-02T03:04:05Z"
+            )
+        );
         assert_eq!(first.len(), "web.".len() + 16);
         let others = [
             (involved("u2"), event("Paused", "at step 1", "r1/1")),
             (involved("u1"), event("Resumed", "at step 1", "r1/1")),
             (involved("u1"), event("Paused", "at step 2", "r1/1")),
             (involved("u1"), event("Paused", "at step 1", "r2/1")),
-            (involved("u1"), Event { kind: EventKind::Warning, ..event("Paused", "at step 1", "r1/1") }),
+            (
+                involved("u1"),
+                Event {
+                    kind: EventKind::Warning,
+                    ..event("Paused", "at step 1", "r1/1")
+                },
+            ),
         ];
         for (about, event) in others {
-            assert_ne!(first, name(&about, &event, "2026-01-02T03:04:05Z"), "{about:?} {event:?}");
+            assert_ne!(
+                first,
+                name(&about, &event, "2026-01-02T03:04:05Z"),
+                "{about:?} {event:?}"
+            );
         }
     }
 
@@ -196,8 +233,10 @@ mod tests {
     fn long_messages_are_cut_between_characters_and_still_tell_events_apart() {
         let (long, longer) = ("ü".repeat(600), "ü".repeat(601));
         let at: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        let (one, other) =
-            (object(&involved("u"), &event("R", &long, ""), at), object(&involved("u"), &event("R", &longer, ""), at));
+        let (one, other) = (
+            object(&involved("u"), &event("R", &long, ""), at),
+            object(&involved("u"), &event("R", &longer, ""), at),
+        );
         assert_eq!(one["message"].as_str().unwrap().len(), 1024);
         assert_eq!(one["message"], other["message"]);
         assert_ne!(one["metadata"]["name"], other["metadata"]["name"]);

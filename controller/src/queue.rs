@@ -196,7 +196,10 @@ mod tests {
         for name in ["b", "a", "b", "b"] {
             line.add(key(name));
         }
-        assert_eq!((line.take(now), line.take(now), line.take(now)), (Some(key("b")), Some(key("a")), None));
+        assert_eq!(
+            (line.take(now), line.take(now), line.take(now)),
+            (Some(key("b")), Some(key("a")), None)
+        );
     }
 
     #[test]
@@ -228,7 +231,11 @@ mod tests {
         line.add(key("a"));
         assert_eq!(line.take(after(3)), Some(key("a")));
         line.done(&key("a"));
-        assert_eq!((line.take(after(6)), line.next_wake()), (None, None), "the wake was for the state before");
+        assert_eq!(
+            (line.take(after(6)), line.next_wake()),
+            (None, None),
+            "the wake was for the state before"
+        );
     }
 
     #[test]

@@ -31,19 +31,10 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
     if !context.leadership.is_leading() {
         return true;
     }
-    if let Err(failure) = catch_up(context, key).await {
-        return give_up(context, key, &failure);
-    }
-    match context.ledger().readiness(key, Instant::now(), |id| context.cache.seen(id)) {
-        Readiness::Ready => {}
-        Readiness::Wait(until) => {
-            context.queue.add_at(key.clone(), until);
-            return true;
-        }
-        Readiness::Look(_) => {
-            context.queue.add(key.clone());
-            return true;
-        }
+    match catch_up(context, key).await {
+        Ok(true) => {}
+        Ok(false) => return true,
+        Err(failure) => return give_up(context, key, &failure),
     }
     for _ in 0..MAX_ROUNDS {
         let (memory, answers) = context.known(key, |known| {
@@ -57,7 +48,7 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
                 context.forget(key);
                 return true;
             }
-            Observed::Undecodable { uid, problem } => return undecodable(context, key, uid, problem),
+            Observed::Undecodable { uid, problem } => return undecodable(context, key, uid, &problem),
             Observed::Starting(what) => {
                 tracing::debug!(what, "waits for a first list");
                 context.queue.add_at(key.clone(), Instant::now() + STARTING_POLL);
@@ -91,16 +82,39 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
     false
 }
 
-/// Reads what the watches owe us for too long, and what a write left in doubt.
-async fn catch_up(context: &Context, key: &Key) -> Result<(), Failure> {
-    let readiness = context.ledger().readiness(key, Instant::now(), |id| context.cache.seen(id));
-    let Readiness::Look(objects) = readiness else { return Ok(()) };
-    for object in objects {
-        let what = || format!("reading {} {} after a write", object.kind, object.name);
-        watch::refresh(context, &object).await.map_err(|source| Failure { what: what(), source })?;
-        context.ledger().looked(key, &object);
+/// Whether the caches have seen all that we wrote. Reads what the watches owe us for too long and what a write left in
+/// doubt; where they only need a moment, the key comes back after it.
+pub async fn catch_up(context: &Context, key: &Key) -> Result<bool, Failure> {
+    let readiness = context
+        .ledger()
+        .readiness(key, Instant::now(), |id| context.cache.seen(id));
+    match readiness {
+        Readiness::Ready => Ok(true),
+        Readiness::Wait(until) => {
+            context.queue.add_at(key.clone(), until);
+            Ok(false)
+        }
+        Readiness::Look(objects) => {
+            for object in objects {
+                let what = || format!("reading {} {} after a write", object.kind, object.name);
+                watch::refresh(context, &object)
+                    .await
+                    .map_err(|source| Failure { what: what(), source })?;
+                context.ledger().looked(key, &object);
+            }
+            // Other writes may still be on their way.
+            context.queue.add(key.clone());
+            Ok(false)
+        }
     }
-    Ok(())
+}
+
+/// Has a key reconciled again at the time that a plan asks for.
+pub fn wake(context: &Context, key: &Key, now: Timestamp, wake_at: Option<Timestamp>) {
+    if let Some(at) = wake_at {
+        let delay = Duration::try_from(now.duration_until(at)).unwrap_or_default();
+        context.queue.add_at(key.clone(), Instant::now() + delay.min(MAX_SLEEP));
+    }
 }
 
 fn writes(plan: &Plan) -> bool {
@@ -117,10 +131,7 @@ async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, 
     let plan = std::sync::Arc::new(plan);
     note(context, key, now, world, &plan);
     let outcome = execute::execute(context, key, world, &plan).await;
-    if let Some(at) = plan.wake_at {
-        let delay = Duration::try_from(now.duration_until(at)).unwrap_or_default();
-        context.queue.add_at(key.clone(), Instant::now() + delay.min(MAX_SLEEP));
-    }
+    wake(context, key, now, plan.wake_at);
     match outcome {
         Outcome::Done { wrote } => {
             if wrote {
@@ -155,7 +166,12 @@ async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, 
 /// Remembers a plan for people who ask, and for metrics.
 fn note(context: &Context, key: &Key, now: Timestamp, world: &World, plan: &std::sync::Arc<Plan>) {
     let hold = plan.hold.as_ref().map(Hold::to_string);
-    tracing::debug!(effects = plan.effects.len(), commit = plan.commit.is_some(), hold, "decided");
+    tracing::debug!(
+        effects = plan.effects.len(),
+        commit = plan.commit.is_some(),
+        hold,
+        "decided"
+    );
     let strategy = world.rollout.spec.strategy.as_ref();
     let strategy = match strategy {
         Some(strategy) if strategy.canary.is_some() => "canary",
@@ -170,7 +186,8 @@ fn note(context: &Context, key: &Key, now: Timestamp, world: &World, plan: &std:
     });
 }
 
-fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
+/// Deals with a failure: says what it is where that is of use, and has the key come back.
+pub fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
     let text = crate::api::chain(failure);
     context.known(key, |known| known.trouble = Some(text.clone()));
     match failure.source.retry() {
@@ -192,11 +209,21 @@ fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
 }
 
 /// Says that a Rollout cannot be decoded, and leaves it alone until it changes. The others go on.
-fn undecodable(context: &Context, key: &Key, uid: String, problem: String) -> bool {
+fn undecodable(context: &Context, key: &Key, uid: String, problem: &str) -> bool {
     let text = format!("the Rollout cannot be decoded, so nothing is done for it: {problem}");
     tracing::warn!(text);
-    context.metrics.undecodable.get_or_create(&KindLabel { kind: Kind::Rollout.label() }).inc();
-    let involved = Involved { kind: "Rollout", name: key.name().clone(), uid };
+    context
+        .metrics
+        .undecodable
+        .get_or_create(&KindLabel {
+            kind: Kind::Rollout.label(),
+        })
+        .inc();
+    let involved = Involved {
+        kind: "Rollout",
+        name: key.name().clone(),
+        uid,
+    };
     let event = Event {
         kind: EventKind::Warning,
         reason: "ReconciliationError",

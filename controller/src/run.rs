@@ -21,7 +21,7 @@ use crate::metrics::Gauges;
 use crate::object::ObjectName;
 use crate::publish;
 use crate::queue::Key;
-use crate::{reconcile, watch as watches};
+use crate::{reconcile, runs, watch as watches};
 
 /// How long reconciles that are under way may go on after the order to stop. A write takes five seconds at most.
 const FINISH: Duration = Duration::from_secs(6);
@@ -53,7 +53,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 
 /// The same with a client.
 pub async fn run_with(config: Config, client: Client, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let leadership = if config.leader_elect { Leadership::elected(config.terms) } else { Leadership::always() };
+    let leadership = if config.leader_elect {
+        Leadership::elected(config.terms)
+    } else {
+        Leadership::always()
+    };
     let (publisher, sender) = publish::channel();
     let (context, routes) = Context::new(config, client, leadership, publisher);
     let gauges: Arc<dyn Gauges> = context.clone();
@@ -102,7 +106,9 @@ async fn connect(config: &Config) -> Result<Client, RunError> {
                 .await
                 .map_err(|error| RunError::Kubeconfig(error.into()))?
         }
-        None => kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.into()))?,
+        None => kube::Config::infer()
+            .await
+            .map_err(|error| RunError::Kubeconfig(error.into()))?,
     };
     // What is sent again, and when, is decided here and not by the client.
     kube.default_retry = false;
@@ -139,13 +145,19 @@ async fn campaign(context: Arc<Context>, stop: watch::Receiver<bool>) {
         Some(id) => format!("sluice-controller-lock-{id}"),
         None => "sluice-controller-lock".to_owned(),
     };
-    let namespace = config.own_namespace.as_deref().unwrap_or(context.client.default_namespace());
+    let namespace = config
+        .own_namespace
+        .as_deref()
+        .unwrap_or(context.client.default_namespace());
     let candidacy = Candidacy {
         lease: ObjectName::new(namespace, name),
         me: leadership::identity(),
         terms: config.terms,
     };
-    context.leadership.campaign(&context.client, &candidacy, &context.notices, stop).await;
+    context
+        .leadership
+        .campaign(&context.client, &candidacy, &context.notices, stop)
+        .await;
 }
 
 /// Everything is looked at when leadership is won: a standby decided nothing.
@@ -166,7 +178,11 @@ async fn dispatch(context: Arc<Context>) {
     let permits = Arc::new(Semaphore::new(context.config.concurrency.max(1)));
     let mut running = JoinSet::new();
     loop {
-        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit = permits
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         while running.try_join_next().is_some() {}
         let Some(key) = context.queue.next().await else { break };
         let context = context.clone();
@@ -186,10 +202,12 @@ async fn work(context: &Arc<Context>, key: &Key) {
     let reconcile = async {
         match key {
             Key::Rollout(_) => reconcile::rollout(context, key).await,
-            Key::Run(_) => true,
+            Key::Run(_) => runs::run(context, key).await,
         }
     };
-    let result = AssertUnwindSafe(reconcile.instrument(span.clone())).catch_unwind().await;
+    let result = AssertUnwindSafe(reconcile.instrument(span.clone()))
+        .catch_unwind()
+        .await;
     let metrics = &context.metrics;
     let (histogram, errors) = match key {
         Key::Rollout(_) => (&metrics.rollout_reconcile, &metrics.rollout_errors),
@@ -205,9 +223,18 @@ async fn work(context: &Arc<Context>, key: &Key) {
             errors.inc();
             metrics.panics.inc();
             let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            span.in_scope(|| tracing::error!(text, "a defect in the controller: this object is left alone for a while"));
-            context.known(key, |known| known.trouble = Some(format!("a defect in the controller: {text}")));
+            let text = text
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            span.in_scope(|| {
+                tracing::error!(
+                    text,
+                    "a defect in the controller: this object is left alone for a while"
+                );
+            });
+            context.known(key, |known| {
+                known.trouble = Some(format!("a defect in the controller: {text}"));
+            });
             context.back_off(key);
         }
     }

@@ -29,13 +29,21 @@ const RECHECK: Duration = Duration::from_mins(1);
 
 /// Watches one kind for as long as the process lives.
 pub async fn watch(context: Arc<Context>, kind: Kind) {
-    if kind.keeps_managers() { run::<true>(&context, &kind).await } else { run::<false>(&context, &kind).await }
+    if kind.keeps_managers() {
+        run::<true>(&context, &kind).await;
+    } else {
+        run::<false>(&context, &kind).await;
+    }
 }
 
 async fn run<const MANAGERS: bool>(context: &Context, kind: &Kind) {
     let resource = kind.resource();
     let client = context.client.clone();
-    let namespace = context.config.watched_namespace.as_deref().filter(|_| !kind.is_cluster_scoped());
+    let namespace = context
+        .config
+        .watched_namespace
+        .as_deref()
+        .filter(|_| !kind.is_cluster_scoped());
     let api: Api<Object<MANAGERS>> = match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
@@ -59,7 +67,11 @@ async fn run<const MANAGERS: bool>(context: &Context, kind: &Kind) {
                 take_in(context, kind, change(event));
             }
             Err(error) => {
-                context.metrics.watch_errors.get_or_create(&KindLabel { kind: kind.label() }).inc();
+                context
+                    .metrics
+                    .watch_errors
+                    .get_or_create(&KindLabel { kind: kind.label() })
+                    .inc();
                 fail(context, kind, &resource, &error);
                 if pause(context, delays.next_delay().min(RECHECK)).await {
                     // An API server takes a moment from the definition to the first answer.
@@ -91,12 +103,14 @@ fn fail(context: &Context, kind: &Kind, resource: &ApiResource, error: &watcher:
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
         error => {
             let text = crate::api::chain(error);
             if matches!(error, watcher::Error::InitialListFailed(_)) {
-                context.notices.raise(&about(kind), format!("the API server does not answer: {text}"));
+                context
+                    .notices
+                    .raise(&about(kind), format!("the API server does not answer: {text}"));
             } else {
                 tracing::debug!(%kind, text, "a watch was interrupted");
             }
@@ -111,7 +125,9 @@ fn fail(context: &Context, kind: &Kind, resource: &ApiResource, error: &watcher:
             } else {
                 "install the CRDs of this API, or take it out of the Rollouts that name it"
             };
-            context.notices.raise(&about(kind), format!("the CRD {name} is not installed: {how}"));
+            context
+                .notices
+                .raise(&about(kind), format!("the CRD {name} is not installed: {how}"));
             take_in(context, kind, Change::Failed(Why::NotInstalled));
         }
         401 | 403 => {
@@ -125,7 +141,10 @@ fn fail(context: &Context, kind: &Kind, resource: &ApiResource, error: &watcher:
         }
         // The version that the watch had reached is no longer kept: kube's watcher lists again.
         410 => tracing::debug!(%kind, "a watch is too old and starts again"),
-        code => context.notices.raise(&about(kind), format!("the API server answers {code}: {}", status.message)),
+        code => context.notices.raise(
+            &about(kind),
+            format!("the API server answers {code}: {}", status.message),
+        ),
     }
 }
 
@@ -143,7 +162,10 @@ async fn pause(context: &Context, delay: Duration) -> bool {
 pub async fn watch_definitions(context: Arc<Context>) {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.client.clone());
     let mut delays = Delays::watch(backoff::seed("definitions"));
-    let config = watcher::Config { page_size: Some(DEFINITIONS_PAGE_SIZE), ..watcher::Config::default() };
+    let config = watcher::Config {
+        page_size: Some(DEFINITIONS_PAGE_SIZE),
+        ..watcher::Config::default()
+    };
     let mut events = std::pin::pin!(watcher::watcher(api, config));
     let rollouts = Kind::Rollout.label();
     let mut marked = false;
@@ -178,7 +200,9 @@ pub async fn watch_definitions(context: Arc<Context>) {
 
 fn has_marker(metadata: &kube::core::ObjectMeta) -> bool {
     let annotations = metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(annotation::EXTENSIONS)).is_some_and(|value| value == annotation::EXTENSIONS_V1)
+    annotations
+        .and_then(|all| all.get(annotation::EXTENSIONS))
+        .is_some_and(|value| value == annotation::EXTENSIONS_V1)
 }
 
 /// Reads one object from the API server and puts what it told into the cache. Returns the object, if there is one.
@@ -188,9 +212,9 @@ pub async fn refresh(
 ) -> Result<Option<Arc<Stored>>, crate::api::CallError> {
     let read = crate::api::read(&context.client, &id.kind, &id.name).await?;
     let stored = match read {
-        Some(object) => Some(Arc::new(Stored::pack(object, id.kind.keeps_managers()).ok_or_else(|| {
-            crate::api::CallError::Unreadable(format!("{} {} has no name or uid", id.kind, id.name))
-        })?)),
+        Some(object) => Some(Arc::new(Stored::pack(object, id.kind.keeps_managers()).ok_or_else(
+            || crate::api::CallError::Unreadable(format!("{} {} has no name or uid", id.kind, id.name)),
+        )?)),
         None => None,
     };
     let consequences = context.cache.overlay(id, stored.clone());
