@@ -1,4 +1,4 @@
-//! The AnalysisRun: which metrics to measure when, and what the measurements say together.
+//! The `AnalysisRun`: which metrics to measure when, and what the measurements say together.
 //!
 //! ```text
 //! RunWorld { run, answers, in_flight } ──decide(now)──> RunPlan { commit, measure, events, hold, wake_at }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sluice_analysis::metric::Limits;
-use sluice_crds::{AnalysisPhase, AnalysisRunStatus, MetricResult};
+use sluice_crds::{AnalysisPhase, AnalysisRunStatus, MetricResult, Time};
 
 use super::{MeasureKey, Prepared, attempt, number, result};
 
@@ -23,7 +23,7 @@ pub(super) struct Due {
 
 /// What is due at `now` by the status that is being written.
 pub(super) fn due(now: Timestamp, status: &AnalysisRunStatus, metrics: &[Prepared]) -> Due {
-    let started_at = status.started_at.as_ref().and_then(|at| at.timestamp()).unwrap_or(now);
+    let started_at = status.started_at.as_ref().and_then(Time::timestamp).unwrap_or(now);
     let mut due = Due::default();
     for metric in metrics {
         let result = result(status, &metric.name);
@@ -68,6 +68,6 @@ fn due_at(now: Timestamp, started_at: Timestamp, limits: &Limits, result: Option
         AnalysisPhase::Error => ERROR_RETRY,
         _ => limits.interval.unwrap_or(ERROR_RETRY).max(LEAST_WAIT),
     };
-    let finished_at = last.finished_at.as_ref().and_then(|at| at.timestamp());
+    let finished_at = last.finished_at.as_ref().and_then(Time::timestamp);
     Some(finished_at.map_or(now, |at| after(at, wait)))
 }
