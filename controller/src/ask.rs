@@ -34,18 +34,6 @@ pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<
     futures::future::join_all(answers).await.into_iter().collect()
 }
 
-/// The questions about the endpoints of every Service that is there.
-pub fn about_all_services(world: &World) -> Vec<Ask> {
-    let services = world.services.iter().filter_map(|(name, service)| {
-        let version = service.known()?.pointer("/metadata/resourceVersion")?.as_str()?;
-        Some(Ask::Endpoints {
-            service: name.clone(),
-            resource_version: version.to_owned(),
-        })
-    });
-    services.collect()
-}
-
 /// Drops the answers that are of no more use: old ones, but for the defaults of a template, which never change.
 pub fn prune(answers: &mut BTreeMap<Ask, Answered>, now: Timestamp) {
     answers.retain(|_, answered| {

@@ -17,7 +17,6 @@ use sluice_crds::Rollout;
 use sluice_machine::{Commit, Effect, Fact, Hold, Plan, World, guards};
 
 use crate::api::{self, CallError};
-use crate::ask;
 use crate::context::Context;
 use crate::failpoint::{Moment, WriteKind};
 use crate::kinds::Kind;
@@ -428,12 +427,9 @@ fn with_metadata(object: &Value, metadata: &Value) -> Value {
 
 /// Asks the guards on the freshest view. The outer error is a read that failed, the inner one a refusal.
 async fn guard(context: &Context, key: &Key, world: &World, effect: &Effect) -> Result<Result<(), Hold>, CallError> {
-    let Some(mut fresh) = freshen(context, key, world, Some(effect)).await? else {
+    let Some(fresh) = freshen(context, key, world, Some(effect)).await? else {
         return Ok(Err(Hold::Deleting));
     };
-    let asks = ask::about_all_services(&fresh);
-    let answers = ask::answer(context, &fresh, &asks).await;
-    fresh.answers.extend(answers);
     Ok(guards::check(Timestamp::now(), &fresh, effect))
 }
 
