@@ -162,7 +162,8 @@ fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize
             }
             Err(error) => {
                 println!("test {} ... FAILED", test.name);
-                eprintln!("---- {}\n{error:?}\n", test.name);
+                let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+                eprintln!("---- {}\n{}\n", test.name, chain.join("\nbecause: "));
                 tally.failed.push(test.name);
             }
         }

@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod backend;
 pub mod client;
+pub mod controller;
 pub mod harness;
 pub mod http;
 pub mod inside;
@@ -22,8 +23,10 @@ pub mod load;
 pub mod node;
 pub mod plane;
 pub mod process;
+pub mod shop;
 
 pub use client::{Client, wait_until};
+pub use controller::{Controller, ControllerConfig};
 pub use harness::{Test, main};
 pub use load::{Load, LoadConfig};
 pub use plane::{Plane, PlaneConfig};

@@ -113,17 +113,17 @@ async fn a_route_splits_traffic_exactly_and_prometheus_counts_it(plane: Arc<Plan
         Ok(plane.number(&total).await?.filter(|count| *count > 1000.0))
     })
     .await?;
-    for label in [
-        "app=\"canary\"",
-        "version=\"v2\"",
-        "rollouts_pod_template_hash=\"abc\"",
-        "pod=~\"canary-.+\"",
-    ] {
+    // One label of the series themselves, the others of their pods; only the last is common to both versions.
+    let labels = [
+        ("version=\"v2\"", 50.0),
+        ("app=\"canary\"", 50.0),
+        ("pod=~\"canary-.+\"", 50.0),
+        ("rollouts_pod_template_hash=\"abc\"", 500.0),
+    ];
+    for (label, want) in labels {
         let query = format!("sum(rate(http_requests_total{{namespace={space:?},{label}}}[5s]))");
-        wait_until(label, SOON, || async {
-            Ok(plane.number(&query).await?.filter(|rate| (20.0..100.0).contains(rate)))
-        })
-        .await?;
+        let near = |rate: &f64| (want * 0.8..want * 1.2).contains(rate);
+        wait_until(label, SOON, || async { Ok(plane.number(&query).await?.filter(near)) }).await?;
     }
     let errors = format!(
         "sum(rate(http_requests_total{{namespace={space:?},version=\"v2\",code=\"500\"}}[5s])) \

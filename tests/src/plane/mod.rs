@@ -8,7 +8,7 @@
 //! Nothing is slept for: each part has a condition by which it is ready, a time by which it must be, and an error that
 //! says which part did not come up and how its log ends.
 
-mod component;
+pub mod component;
 mod control;
 mod credentials;
 mod definitions;
@@ -191,6 +191,17 @@ impl Plane {
     /// The path of a kubeconfig for this user.
     pub fn kubeconfig(&self, user: User) -> PathBuf {
         credentials::kubeconfig(&self.inside.state, user)
+    }
+
+    /// Starts a program of the test's own beside the plane, with its log among the others.
+    pub fn component(
+        &self,
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<component::Component> {
+        component::Component::start(&self.inside, name, program, arguments, environment)
     }
 
     /// A client for this user.

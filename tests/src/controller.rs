@@ -1,0 +1,164 @@
+//! Sluice's controller as a process of a plane.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::inside;
+use crate::plane::component::Component;
+use crate::plane::{Plane, User};
+use crate::process::{Usage, usage};
+use crate::{http, wait_until};
+
+/// How a controller is started.
+#[derive(Debug, Clone)]
+pub struct ControllerConfig {
+    /// Its name in logs; several controllers of one plane need several names.
+    pub name: String,
+    /// Who it is.
+    pub user: User,
+    /// The only namespace that it serves, or all of them.
+    pub namespace: Option<String>,
+    /// Whether it takes part in an election.
+    pub leader_elect: bool,
+    /// Ports of health and metrics on 127.0.0.1.
+    pub ports: (u16, u16),
+    /// Further flags.
+    pub flags: Vec<String>,
+    /// `SLUICE_FAILPOINT`, where it is to die.
+    pub failpoint: Option<String>,
+}
+
+impl ControllerConfig {
+    /// The only controller of a namespace.
+    pub fn of(namespace: &str) -> Self {
+        Self {
+            name: format!("controller-{namespace}"),
+            user: User::Admin,
+            namespace: Some(namespace.to_owned()),
+            leader_elect: false,
+            ports: (8081, 8090),
+            flags: Vec::new(),
+            failpoint: None,
+        }
+    }
+}
+
+/// A running controller. It is killed when the value is dropped.
+#[derive(Debug)]
+pub struct Controller {
+    component: Component,
+    config: ControllerConfig,
+}
+
+impl Controller {
+    /// Starts it and waits until it is ready.
+    pub async fn start(plane: &Plane, config: ControllerConfig) -> Result<Self> {
+        let mut controller = Self::launch(plane, config)?;
+        controller.ready().await?;
+        Ok(controller)
+    }
+
+    /// Starts it without waiting.
+    pub fn launch(plane: &Plane, config: ControllerConfig) -> Result<Self> {
+        let program = inside::built_program("sluice-controller")?;
+        let kubeconfig = plane.kubeconfig(config.user).display().to_string();
+        let mut arguments = vec![
+            "--kubeconfig".to_owned(),
+            kubeconfig,
+            format!("--healthz-bind=127.0.0.1:{}", config.ports.0),
+            format!("--metrics-bind=127.0.0.1:{}", config.ports.1),
+            format!("--leader-elect={}", config.leader_elect),
+        ];
+        if let Some(namespace) = &config.namespace {
+            arguments.extend(["--namespaced".to_owned(), format!("--namespace={namespace}")]);
+        }
+        arguments.extend(config.flags.iter().cloned());
+        let failpoint = config
+            .failpoint
+            .as_deref()
+            .map(|failpoint| ("SLUICE_FAILPOINT", failpoint));
+        let environment: Vec<(&str, &str)> = failpoint.into_iter().collect();
+        let component = plane.component(&config.name, &program, &arguments, &environment)?;
+        Ok(Self { component, config })
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn ready(&mut self) -> Result<()> {
+        let address = format!("127.0.0.1:{}", self.config.ports.0);
+        let component = &mut self.component;
+        let what = format!("{} to be ready", component.name);
+        let answer = wait_until(&what, Duration::from_secs(60), || {
+            let death = component.death();
+            let address = address.clone();
+            async move {
+                ensure!(death.is_none(), "{}", death.unwrap_or_default());
+                Ok((http::get(&address, "/readyz").await?.status == 200).then_some(()))
+            }
+        });
+        let answer = answer.await;
+        answer.with_context(|| format!("the end of its log:\n{}", self.component.log_tail()))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.component.id()
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Result<Usage> {
+        usage(self.id())
+    }
+
+    /// The text of a page of its metrics server.
+    pub async fn page(&self, path: &str) -> Result<String> {
+        let answer = http::get(&format!("127.0.0.1:{}", self.config.ports.1), path).await?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Sends SIGTERM and waits for the end, which must be in good order.
+    pub async fn stop(mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.component.ended()).await;
+        let status = ended.context("the controller did not end within 20 s of SIGTERM")??;
+        ensure!(
+            status.success(),
+            "the controller ended with {status}:\n{}",
+            self.component.log_tail()
+        );
+        Ok(())
+    }
+
+    /// Kills it, as a crash does.
+    pub async fn kill(mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.component.ended().await?;
+        Ok(())
+    }
+
+    /// Waits until it dies by itself, as a failpoint makes it.
+    pub async fn dies(&mut self, within: Duration) -> Result<()> {
+        let ended = tokio::time::timeout(within, self.component.ended()).await;
+        let status = ended.with_context(|| format!("it still lives after {} s", within.as_secs()))??;
+        ensure!(
+            status.code() == Some(101),
+            "it ended with {status}, not at its failpoint"
+        );
+        Ok(())
+    }
+
+    /// Sends any signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = i32::try_from(self.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("a process id")?;
+        kill_process(id, signal).context("send a signal to the controller")
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        self.component.log_tail()
+    }
+}
