@@ -1,0 +1,174 @@
+//! Why a Rollout waits, by the very function that the controller decides with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sluice_crds::Rollout;
+use sluice_machine::{Answer, Answered, Ask, Effect, Endpoints, Fact, Memory, Plan, Why, World, decide, references};
+use sluice_traffic::{registry::Pair, routers::service};
+
+use crate::{
+    cluster::Cluster,
+    observe::{Observation, unknown},
+    resource::Resource,
+};
+
+/// More questions in a row than decisions ever have.
+const MAX_ROUNDS: usize = 8;
+
+/// Decides at `now` as the controller would, and answers what it asks from the API. `memory` is that of the decision before, and
+/// is kept up to date; without one, changes are taken to have been acknowledged when they were written.
+///
+/// Assumption: the controller has its default settings.
+pub async fn explain(
+    cluster: &Cluster,
+    observation: &mut Observation,
+    memory: &mut Option<Memory>,
+    now: Timestamp,
+) -> Plan {
+    let first = memory.is_none();
+    observation.world.memory = memory.take().unwrap_or_default();
+    let mut plan = answered(cluster, observation, now).await;
+    if first {
+        // When somebody first looks, everything that is acknowledged was first seen so now, and would seem to drain now.
+        let writes = last_writes(&observation.world);
+        for (object, (_, at)) in &mut plan.memory.acknowledged {
+            let written = writes.get(&(object.kind.clone(), object.name.clone()));
+            *at = written.copied().unwrap_or(Timestamp::UNIX_EPOCH).min(now);
+        }
+        observation.world.memory = plan.memory.clone();
+        plan = answered(cluster, observation, now).await;
+    }
+    *memory = Some(plan.memory.clone());
+    plan
+}
+
+async fn answered(cluster: &Cluster, observation: &mut Observation, now: Timestamp) -> Plan {
+    let mut plan = decide(now, &observation.world);
+    for _ in 0..MAX_ROUNDS {
+        if plan.asks.is_empty() {
+            break;
+        }
+        for ask in std::mem::take(&mut plan.asks) {
+            let answer = match &ask {
+                Ask::Defaults { .. } => Answer::Defaults(defaults(cluster, &observation.world.rollout).await),
+                Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(cluster, observation, service).await),
+            };
+            observation.world.answers.insert(ask, Answered { at: now, answer });
+        }
+        plan = decide(now, &observation.world);
+    }
+    plan
+}
+
+/// When the routes and Services were last written by the controller.
+fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
+    let mut writes = BTreeMap::new();
+    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
+    for router in references::routers(&world.rollout) {
+        let object = router.object(namespace);
+        let observed = world.routes.get(&object).and_then(Fact::known);
+        let observed = observed.and_then(|value| router.observe(value, pair(&world.rollout)).ok());
+        if let Some(moving) = observed.and_then(|observed| observed.moving) {
+            writes.insert((object.kind, object.name), moving.at);
+        }
+    }
+    for (name, value) in &world.services {
+        if let Some(moving) = value.known().and_then(|value| service::observe(value).moving) {
+            writes.insert(("Service".to_owned(), name.clone()), moving.at);
+        }
+    }
+    writes
+}
+
+/// The two Services of a canary.
+pub fn pair(rollout: &Rollout) -> Pair<'_> {
+    let canary = rollout.spec.canary();
+    Pair {
+        stable: canary.and_then(|canary| canary.stable_service.as_deref()).unwrap_or_default(),
+        canary: canary.and_then(|canary| canary.canary_service.as_deref()).unwrap_or_default(),
+    }
+}
+
+/// The pod template with the API server's defaults, by a create that stores nothing. The controller asks in the same way.
+async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
+    let template = rollout.spec.template.clone().unwrap_or(Value::Null);
+    let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let object = json!({
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": { "generateName": "sluice-defaults-" },
+        "spec": { "replicas": 0, "selector": { "matchLabels": labels }, "template": template },
+    });
+    let namespace = rollout.metadata.namespace.as_deref().unwrap_or(&cluster.namespace);
+    match cluster.create(&Resource::replica_sets(), namespace, &object, true).await {
+        Ok(mut created) => match created.pointer_mut("/spec/template").map(Value::take) {
+            Some(template) => Fact::Known(template),
+            None => Fact::Unknown(Why::Failed("the API server returned a ReplicaSet without a template".to_owned())),
+        },
+        Err(error) => unknown(&error),
+    }
+}
+
+/// The ready endpoints of a Service by revision. Endpoints without a pod, or of a pod without revision, have the empty one.
+async fn endpoints(cluster: &Cluster, observation: &Observation, service: &str) -> Fact<Endpoints> {
+    let labels = format!("kubernetes.io/service-name={service}");
+    let slices = match cluster.list(&Resource::endpoint_slices(), &cluster.namespace, &labels).await {
+        Ok(slices) if slices.is_empty() => return Fact::Absent,
+        Ok(slices) => slices,
+        Err(error) => return unknown(&error),
+    };
+    let pods = match &observation.pods {
+        Fact::Known(pods) => pods,
+        Fact::Absent => return Fact::Absent,
+        Fact::Unknown(why) => return Fact::Unknown(why.clone()),
+    };
+    let mut endpoints = Endpoints::default();
+    let mut counted = BTreeSet::new();
+    let list = slices.iter().filter_map(|slice| slice.get("endpoints")?.as_array()).flatten();
+    for endpoint in list.filter(|endpoint| is_ready(endpoint)) {
+        let text = |pointer: &str| endpoint.pointer(pointer).and_then(Value::as_str);
+        let target = text("/targetRef/name").or_else(|| text("/addresses/0")).unwrap_or_default();
+        // One pod stands in a slice for each address family.
+        if !counted.insert(target) {
+            continue;
+        }
+        let pod = pods.get(target);
+        *endpoints.ready.entry(pod.map(|pod| pod.revision.clone()).unwrap_or_default()).or_default() += 1;
+    }
+    Fact::Known(endpoints)
+}
+
+/// By the API, an endpoint whose readiness is not told is ready.
+fn is_ready(endpoint: &Value) -> bool {
+    let condition = |name: &str| endpoint.pointer(&format!("/conditions/{name}")).and_then(Value::as_bool);
+    condition("ready").unwrap_or(true) && condition("terminating") != Some(true)
+}
+
+/// What the controller would do now, one line each.
+pub fn next(plan: &Plan) -> Vec<String> {
+    plan.effects.iter().map(effect).collect()
+}
+
+fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::CreateReplicaSet { name, object } => {
+            let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(0);
+            format!("create ReplicaSet {name} with {replicas} pods")
+        }
+        Effect::PatchReplicaSet { name, replicas: Some((from, to)), .. } => {
+            format!("scale ReplicaSet {name} from {from} to {to} pods")
+        }
+        Effect::PatchReplicaSet { name, replicas: None, .. } => format!("annotate ReplicaSet {name}"),
+        Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
+        Effect::SwitchService { name, revision, .. } => format!("make Service {name} select revision {revision}"),
+        Effect::SetSplit { route, split, .. } => {
+            let parts = split.parts.iter().map(|(dest, weight)| format!("{} {weight}", dest.service));
+            format!("set {route} to {}", parts.collect::<Vec<_>>().join(" / "))
+        }
+        Effect::CreateRun { name, .. } => format!("start AnalysisRun {name}"),
+        Effect::TerminateRun { name, .. } => format!("end AnalysisRun {name}"),
+        Effect::DeleteRun { name, .. } => format!("delete AnalysisRun {name}"),
+    }
+}

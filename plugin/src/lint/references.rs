@@ -1,0 +1,190 @@
+//! Objects that name each other: whether what is named is there, and fits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sluice_analysis::template;
+use sluice_crds::{AnalysisTemplateRef, AnalysisTemplateSpec, Rollout};
+use sluice_machine::{Fact, Memory, Settings, TemplateRef, Why, World, references, validate};
+use sluice_traffic::ObjectRef;
+
+use super::{Document, Finding, Problem};
+use crate::explain::pair;
+
+/// Manifests leave the namespace to whoever applies them: such an object is in the namespace of whatever names it.
+#[derive(Debug)]
+pub struct Given<'d> {
+    documents: &'d [Document],
+}
+
+impl<'d> Given<'d> {
+    /// The objects of all sources.
+    pub fn new(documents: &'d [Document]) -> Given<'d> {
+        Given { documents }
+    }
+
+    fn find(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<&'d Value> {
+        let group_of = |document: &Document| document.api_version().split_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+        let near = |other: &str| other.is_empty() || namespace.is_empty() || other == namespace;
+        let found = self.documents.iter().find(|document| {
+            document.kind() == kind && document.name() == name && near(document.namespace()) && group_of(document) == group
+        });
+        found.map(|document| &document.value)
+    }
+
+    fn template(&self, namespace: &str, template: &TemplateRef) -> Option<Fact<AnalysisTemplateSpec>> {
+        let kind = if template.cluster_scope { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        let namespace = if template.cluster_scope { "" } else { namespace };
+        let object = self.find("argoproj.io", kind, namespace, &template.name)?;
+        Some(match serde_json::from_value(object["spec"].clone()) {
+            Ok(spec) => Fact::Known(spec),
+            // Its own problems are reported with it.
+            Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
+        })
+    }
+}
+
+/// What is wrong with the objects that a Rollout names. With `strict`, what is not given is an error.
+pub fn problems(object: &Value, given: &Given<'_>, strict: bool) -> Vec<Problem> {
+    let Ok(rollout) = serde_json::from_value::<Rollout>(object.clone()) else { return Vec::new() };
+    let world = world(rollout, given);
+    // Once with what is not given as unknown: the rest is wrong however the other objects are.
+    let wrong = validate::references(&unknowing(&world));
+    let missing = validate::references(&world).into_iter().filter(|problem| !wrong.contains(problem));
+    let severity = if strict { Problem::error } else { Problem::warning };
+    let missing = missing.map(|found| severity(found.path, format!("{} in the given files", found.problem)));
+    let wrong_problems = wrong.iter().map(|found| Problem::error(found.path.clone(), found.problem.clone()));
+    let mut problems: Vec<Problem> = wrong_problems.chain(missing).collect();
+    problems.extend(route_problems(&world));
+    problems.extend(analysis_problems(&world));
+    problems
+}
+
+fn world(rollout: Rollout, given: &Given<'_>) -> World {
+    let names = references::references(&rollout);
+    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
+    let fact = |found: Option<&Value>| found.map_or(Fact::Absent, |value| Fact::Known(value.clone()));
+    let service = |name: &String| (name.clone(), fact(given.find("", "Service", &namespace, name)));
+    let route = |route: &ObjectRef| {
+        let group = route.api_version.split_once('/').map_or("", |(group, _)| group);
+        (route.clone(), fact(given.find(group, &route.kind, &route.namespace, &route.name)))
+    };
+    let mut templates = BTreeMap::new();
+    let mut open: Vec<TemplateRef> = names.templates.iter().cloned().collect();
+    while let Some(template) = open.pop() {
+        if templates.contains_key(&template) {
+            continue;
+        }
+        let fact = given.template(&namespace, &template).unwrap_or(Fact::Absent);
+        let nested = fact.known().and_then(|spec| spec.templates.as_ref());
+        open.extend(nested.into_iter().flatten().filter_map(references::template));
+        templates.insert(template, fact);
+    }
+    World {
+        services: names.services.iter().map(service).collect(),
+        routes: names.routes.iter().map(route).collect(),
+        templates,
+        replica_sets: Fact::Known(BTreeMap::new()),
+        runs: Fact::Known(BTreeMap::new()),
+        answers: BTreeMap::new(),
+        incumbent: None,
+        settings: Settings::default(),
+        memory: Memory::default(),
+        rollout,
+    }
+}
+
+fn unknowing(world: &World) -> World {
+    fn forget<K, T>(facts: &mut BTreeMap<K, Fact<T>>) {
+        for fact in facts.values_mut().filter(|fact| matches!(fact, Fact::Absent)) {
+            *fact = Fact::Unknown(Why::Syncing);
+        }
+    }
+    let mut world = world.clone();
+    forget(&mut world.services);
+    forget(&mut world.routes);
+    forget(&mut world.templates);
+    world
+}
+
+/// What keeps a router from working with the routes that are given.
+fn route_problems(world: &World) -> Vec<Problem> {
+    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
+    let problem = |router: &sluice_traffic::Router| {
+        let value = world.routes.get(&router.object(namespace))?.known()?;
+        let problem = router.observe(value, pair(&world.rollout)).err()?;
+        let text = format!("{} {}: {}: {}", problem.object.kind, problem.object.name, problem.path, problem.problem);
+        Some(Problem::error("spec.strategy.canary.trafficRouting", text))
+    };
+    references::routers(&world.rollout).iter().filter_map(problem).collect()
+}
+
+/// What keeps the analyses of a Rollout from being run with the templates that are given, where all of them are.
+fn analysis_problems(world: &World) -> Vec<Problem> {
+    let Some(canary) = world.rollout.spec.canary() else { return Vec::new() };
+    let background = canary.analysis.as_ref().map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
+    let steps = canary.steps.iter().flatten().enumerate();
+    let steps = steps.filter_map(|(index, step)| {
+        Some((format!("spec.strategy.canary.steps[{index}].analysis"), step.analysis.clone()?))
+    });
+    let mut problems = Vec::new();
+    for (path, analysis) in background.into_iter().chain(steps) {
+        let templates = analysis.templates.clone().unwrap_or_default();
+        if !are_all_known(world, &templates) {
+            continue;
+        }
+        let lookup = |cluster_scope: bool, name: &str| {
+            world.templates.get(&TemplateRef { cluster_scope, name: name.to_owned() }).and_then(Fact::known)
+        };
+        let flattened = match template::flatten(&templates, &lookup) {
+            Ok(flattened) => flattened,
+            Err(errors) => {
+                problems.extend(errors.iter().map(|error| Problem::error(path.clone(), error.to_string())));
+                continue;
+            }
+        };
+        let supplied: BTreeSet<&str> = analysis.args.iter().flatten().map(|arg| arg.name.as_str()).collect();
+        for arg in flattened.args.iter().filter(|arg| arg.value.is_none() && arg.value_from.is_none()) {
+            if !supplied.contains(arg.name.as_str()) {
+                let text = format!("the templates need the argument `{}`: give it a value here", arg.name);
+                problems.push(Problem::error(format!("{path}.args"), text));
+            }
+        }
+        let known: BTreeSet<&str> = flattened.args.iter().map(|arg| arg.name.as_str()).collect();
+        for (index, arg) in analysis.args.iter().flatten().enumerate() {
+            if !known.contains(arg.name.as_str()) {
+                let text = format!("no template has the argument `{}`: it has no effect", arg.name);
+                problems.push(Problem::warning(format!("{path}.args[{index}].name"), text));
+            }
+        }
+    }
+    problems
+}
+
+fn are_all_known(world: &World, templates: &[AnalysisTemplateRef]) -> bool {
+    let mut open: Vec<TemplateRef> = templates.iter().filter_map(references::template).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(template) = open.pop() {
+        let Some(Fact::Known(spec)) = world.templates.get(&template) else { return false };
+        if seen.insert(template) {
+            open.extend(spec.templates.iter().flatten().filter_map(references::template));
+        }
+    }
+    true
+}
+
+/// Objects that stand in the sources twice: the later one would replace the earlier one.
+pub fn duplicates(documents: &[Document]) -> Vec<Finding> {
+    let mut seen: BTreeMap<[&str; 4], &Document> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for document in documents.iter().filter(|document| document.is_ours() && !document.name().is_empty()) {
+        let key = [document.api_version(), document.kind(), document.namespace(), document.name()];
+        if let Some(first) = seen.get(&key) {
+            let text = format!("has the same name as document {} of {}: one of them replaces the other", first.number, first.file);
+            findings.push(document.finding(Problem::warning("metadata.name", text)));
+        } else {
+            seen.insert(key, document);
+        }
+    }
+    findings
+}

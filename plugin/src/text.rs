@@ -1,0 +1,355 @@
+//! Text for people: styles, columns, ages, and the one place where anything reaches the terminal.
+//!
+//! Names, messages and labels come from the API server, and so from whoever may write there. Every character that could move the
+//! cursor, recolour or reorder the terminal is replaced in [`Screen`], after which nothing else writes to it.
+
+use std::io::{self, Write};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// How a piece of text looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As it is.
+    Plain,
+    /// Something is as it should be.
+    Good,
+    /// Something needs attention.
+    Warn,
+    /// Something went wrong.
+    Bad,
+    /// Something is under way.
+    Busy,
+    /// Less important.
+    Dim,
+}
+
+/// A line made of styled pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line(Vec<(Style, String)>);
+
+/// Where commands write to: the only way to the terminal.
+pub struct Screen<'a> {
+    out: &'a mut (dyn Write + Send),
+    colour: bool,
+    terminal: bool,
+}
+
+impl Line {
+    /// A line of one style.
+    pub fn styled(style: Style, text: impl Into<String>) -> Line {
+        Line(vec![(style, text.into())])
+    }
+
+    /// Adds a piece.
+    #[must_use]
+    pub fn then(mut self, style: Style, text: impl Into<String>) -> Line {
+        self.0.push((style, text.into()));
+        self
+    }
+
+    /// Adds all pieces of another line.
+    #[must_use]
+    pub fn join(mut self, other: Line) -> Line {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Fills up with blanks to a width. At least two blanks separate it from what follows.
+    #[must_use]
+    pub fn column(self, width: usize) -> Line {
+        let blanks = (width + 2).saturating_sub(self.width());
+        self.then(Style::Plain, " ".repeat(blanks))
+    }
+
+    /// Number of characters.
+    pub fn width(&self) -> usize {
+        self.0.iter().map(|(_, text)| text.chars().count()).sum()
+    }
+
+    fn render(&self, colour: bool) -> String {
+        let mut rendered = String::new();
+        for (style, text) in &self.0 {
+            let text = clean(text);
+            match style.code().filter(|_| colour && !text.trim().is_empty()) {
+                Some(code) => rendered.push_str(&format!("\x1b[{code}m{text}\x1b[0m")),
+                None => rendered.push_str(&text),
+            }
+        }
+        rendered.truncate(rendered.trim_end().len());
+        rendered
+    }
+}
+
+impl From<&str> for Line {
+    fn from(text: &str) -> Line {
+        Line::styled(Style::Plain, text)
+    }
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Line {
+        Line::styled(Style::Plain, text)
+    }
+}
+
+impl Style {
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Style::Plain => None,
+            Style::Good => Some("32"),
+            Style::Warn => Some("33"),
+            Style::Bad => Some("31"),
+            Style::Busy => Some("36"),
+            Style::Dim => Some("2"),
+        }
+    }
+}
+
+impl<'a> Screen<'a> {
+    /// A screen that is a terminal or not. Colours only ever go to a terminal.
+    pub fn new(out: &'a mut (dyn Write + Send), terminal: bool, colour: bool) -> Screen<'a> {
+        Screen {
+            out,
+            colour: colour && terminal,
+            terminal,
+        }
+    }
+
+    /// Whether what was written can be drawn over.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Switches colours off.
+    pub fn without_colour(&mut self) {
+        self.colour = false;
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, line: impl Into<Line>) -> io::Result<()> {
+        let text = line.into().render(self.colour);
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
+    /// Writes lines.
+    pub fn lines(&mut self, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+        lines.into_iter().try_for_each(|line| self.line(line))
+    }
+
+    /// Clears the terminal and writes lines from the top.
+    pub fn frame(&mut self, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+        let mut text = String::from("\x1b[H");
+        for line in lines {
+            // Each line clears the rest of what stood there: clearing everything first would flicker.
+            text.push_str(&line.render(self.colour));
+            text.push_str("\x1b[K\n");
+        }
+        text.push_str("\x1b[J");
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// Writes a value as indented JSON.
+    pub fn json(&mut self, value: &Value) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        let text: String = text.chars().map(escape_json).collect();
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
+    /// Writes a value as YAML.
+    pub fn yaml(&mut self, value: &Value) -> io::Result<()> {
+        let text = serde_saphyr::to_string(&cleaned(value)).map_err(io::Error::other)?;
+        writeln!(self.out, "{}", text.trim_end())?;
+        self.out.flush()
+    }
+
+    /// Writes text that this program made itself.
+    pub fn own(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// The text with every character replaced that does something else to a terminal than to show itself.
+pub fn clean(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\n' | '\t' | '\r' => ' ',
+        c if acts(c) => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(visible).collect()
+}
+
+/// Control characters, and those that reverse or isolate the direction of writing.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+}
+
+/// JSON's own writer escapes what is below the blank; the rest that a terminal acts on is escaped here. Such characters
+/// stand in texts only, and line ends between them stay.
+fn escape_json(c: char) -> String {
+    if c != '\n' && acts(c) {
+        format!("\\u{:04x}", u32::from(c))
+    } else {
+        c.to_string()
+    }
+}
+
+fn cleaned(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.lines().map(clean).collect::<Vec<_>>().join("\n")),
+        Value::Array(list) => list.iter().map(cleaned).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (clean(key), cleaned(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Rows as columns of equal width, the first row being the heading.
+pub fn table(rows: &[Vec<Line>]) -> Vec<Line> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(Line::width).max().unwrap_or(0))
+        .collect();
+    let align = |row: &Vec<Line>| {
+        let cells = row.iter().zip(&widths);
+        cells.fold(Line::default(), |line, (cell, width)| line.join(cell.clone().column(*width)))
+    };
+    rows.iter().map(align).collect()
+}
+
+/// A span of time as kubectl writes ages: the two largest units at most.
+pub fn duration(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600, seconds / 60);
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=599 if seconds % 60 > 0 => format!("{minutes}m{}s", seconds % 60),
+        120..=10_799 => format!("{minutes}m"),
+        10_800..=28_799 if minutes % 60 > 0 => format!("{hours}h{}m", minutes % 60),
+        10_800..=172_799 => format!("{hours}h"),
+        172_800..=691_199 if hours % 24 > 0 => format!("{days}d{}h", hours % 24),
+        _ => format!("{days}d"),
+    }
+}
+
+/// Time since then.
+pub fn age(then: Timestamp, now: Timestamp) -> String {
+    duration(then.duration_until(now))
+}
+
+/// A point in time without fractions of a second.
+pub fn time(at: Timestamp) -> String {
+    sluice_crds::Time::from(at).to_string()
+}
+
+/// The names of a list that look most like another: at most two edits away, or one the beginning of the other.
+pub fn similar<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    let near = |other: &&str| {
+        let begins = name.len() >= 3 && (other.starts_with(name) || name.starts_with(*other) && other.len() >= 3);
+        begins || distance(name, other) <= (name.chars().count() / 3).clamp(1, 2)
+    };
+    let mut found: Vec<String> = names.into_iter().filter(near).map(str::to_owned).collect();
+    found.sort_by_key(|other| (distance(name, other), other.clone()));
+    found.truncate(3);
+    found
+}
+
+/// How many letters to insert, remove or replace to make one name from the other (Levenshtein 1965). Case does not count.
+fn distance(one: &str, other: &str) -> usize {
+    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    let (one, other) = (lower(one), lower(other));
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(terminal: bool, write: impl FnOnce(&mut Screen<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Screen::new(&mut out, terminal, true));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_that_comes_from_the_api_acts_on_the_terminal() {
+        let evil = "a\x1b[2Jb\u{9b}31mc\u{202e}d\re\x07f\u{2066}g\x7fh";
+        let line = written(true, |screen| screen.line(evil).unwrap());
+        assert_eq!(line, "a\u{fffd}[2Jb\u{fffd}31mc\u{fffd}d e\u{fffd}f\u{fffd}g\u{fffd}h\n");
+        for text in [
+            written(true, |screen| screen.json(&json!({ evil: [evil] })).unwrap()),
+            written(true, |screen| screen.yaml(&json!({ evil: [evil, "two\nlines"] })).unwrap()),
+        ] {
+            assert!(!text.contains(|c| c != '\n' && acts(c)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn json_with_escaped_characters_is_still_the_same_value() {
+        let value = json!({ "a": "x\x1b\u{9b}\u{202e}y", "b": "line\nend" });
+        let text = written(false, |screen| screen.json(&value).unwrap());
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn colours_go_to_terminals_only() {
+        let line = || Line::styled(Style::Good, "ok").then(Style::Plain, " then");
+        assert_eq!(written(true, |screen| screen.line(line()).unwrap()), "\x1b[32mok\x1b[0m then\n");
+        assert_eq!(written(false, |screen| screen.line(line()).unwrap()), "ok then\n");
+    }
+
+    #[test]
+    fn ages_have_at_most_two_units() {
+        let rows = [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (600, "10m"),
+            (10_799, "179m"),
+            (10_800, "3h"),
+            (12_000, "3h20m"),
+            (100_000, "27h"),
+            (200_000, "2d7h"),
+            (700_000, "8d"),
+        ];
+        for (seconds, text) in rows {
+            assert_eq!(duration(SignedDuration::from_secs(seconds)), text);
+        }
+        assert_eq!(duration(SignedDuration::from_secs(-5)), "0s", "clocks differ");
+    }
+
+    #[test]
+    fn names_that_look_alike_are_found() {
+        let names = ["backend", "frontend", "back", "payments", "setWeight"];
+        assert_eq!(similar("bakend", names), ["backend"]);
+        assert_eq!(similar("setweigth", names), ["setWeight"]);
+        assert_eq!(similar("backend-v2", names), ["backend", "back"]);
+        assert_eq!(similar("zzz", names), Vec::<String>::new());
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |cells: [&str; 2]| cells.map(Line::from).to_vec();
+        let lines = table(&[row(["NAME", "X"]), row(["a-long-name", "1"])]);
+        let text = written(false, |screen| screen.lines(lines).unwrap());
+        assert_eq!(text, "NAME         X\na-long-name  1\n");
+    }
+}
