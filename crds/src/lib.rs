@@ -15,7 +15,6 @@
 //! Absent here: a client, a clock, validation (the machine's), and any behaviour.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
-
 // The comments on the types are read in a terminal, where backticks around every field and kind are noise.
 #![allow(clippy::doc_markdown)]
 

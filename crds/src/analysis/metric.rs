@@ -88,6 +88,6 @@ pub struct MetricProvider {
     pub skywalking: Option<SkyWalkingMetric>,
     /// Configuration of a metric plugin, by the name of the plugin.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<BTreeMap<String, Value>>,
 }

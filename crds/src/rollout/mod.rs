@@ -86,11 +86,11 @@ pub struct RolloutSpec {
     /// unless workloadRef is set.
     #[schemars(schema_with = "crate::raw::label_selector")]
     #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "selector is immutable" }]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
     /// The pods to run: a PodTemplateSpec. Must be absent if workloadRef is set.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Value>,
     /// Another workload from which the pod template is taken, instead of selector and template.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -267,7 +267,7 @@ pub struct StepPluginStatus {
     pub disabled: Option<bool>,
     /// What the plugin remembers between calls.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Value>,
 }
 

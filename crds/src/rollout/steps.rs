@@ -133,7 +133,7 @@ pub struct PluginStep {
     pub name: String,
     /// Configuration that the plugin is given.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Value>,
 }
 
@@ -176,7 +176,7 @@ pub struct RolloutExperimentTemplate {
     pub metadata: Option<PodTemplateMetadata>,
     /// Selects the pods. Absent: the selector of the Rollout.
     #[schemars(schema_with = "crate::raw::label_selector")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
     /// Share of the traffic for these pods. Needs trafficRouting.
     #[serde(skip_serializing_if = "Option::is_none")]

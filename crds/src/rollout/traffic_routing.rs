@@ -44,7 +44,7 @@ pub struct TrafficRouting {
     pub apisix: Option<ApisixTrafficRouting>,
     /// Configuration of router plugins, by the name of the plugin, for example `argoproj-labs/gatewayAPI`.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugins: Option<BTreeMap<String, Value>>,
     /// The weight that stands for all traffic. Only nginx and plugins take another value than 100. Defaults to 100.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,5 +4,6 @@
 
 mod fields;
 mod manifests;
+mod required;
 mod round_trip;
 mod support;

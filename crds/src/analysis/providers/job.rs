@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct JobMetric {
     /// Labels and annotations of the Job: an ObjectMeta.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
     /// The Job: a JobSpec.
     #[schemars(schema_with = "crate::raw::object")]

@@ -32,7 +32,7 @@ pub struct WebMetric {
     pub insecure: Option<bool>,
     /// Body of the request, as JSON.
     #[schemars(schema_with = "crate::raw::object")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_body: Option<Value>,
     /// How to prove who asks.
     #[serde(skip_serializing_if = "Option::is_none")]

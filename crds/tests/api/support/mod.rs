@@ -136,3 +136,55 @@ pub fn paths_in(object: &Value, schema: &Value, path: &str, found: &mut BTreeSet
         _ => {}
     }
 }
+
+/// `a.{b,c}` as `a.b` and `a.c`. An empty `{}` is the value of a map and stays.
+pub fn expand(pattern: &str) -> Vec<String> {
+    let mut from = 0;
+    while let Some(open) = pattern[from..].find('{').map(|at| at + from) {
+        if pattern[open..].starts_with("{}") {
+            from = open + 2;
+            continue;
+        }
+        let close = closing(pattern, open);
+        let (before, after) = (&pattern[..open], &pattern[close + 1..]);
+        let options = options(&pattern[open + 1..close]);
+        return options
+            .iter()
+            .flat_map(|option| expand(&format!("{before}{option}{after}")))
+            .collect();
+    }
+    vec![pattern.to_owned()]
+}
+
+/// The bracket that closes the one at `open`.
+fn closing(pattern: &str, open: usize) -> usize {
+    let mut depth = 0;
+    for (at, c) in pattern.char_indices().skip(open) {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => return at,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    panic!("`{pattern}` has an open bracket");
+}
+
+/// The parts between the commas that are in no bracket.
+fn options(inside: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0;
+    for c in inside.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().expect("there is always a part").push(c);
+    }
+    parts
+}
