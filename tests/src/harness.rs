@@ -18,7 +18,7 @@ use crate::inside::{self, Inside};
 use crate::plane::{Plane, PlaneConfig};
 
 /// A test that takes longer hangs; it is far above what any test needs, and below what a person waits for.
-const LONGEST_TEST: Duration = Duration::from_secs(600);
+const LONGEST_TEST: Duration = Duration::from_mins(10);
 
 /// A boxed test body.
 pub type TestFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -187,11 +187,11 @@ async fn one(test: Test, plane: Arc<Plane>) -> Result<()> {
         .await
         .with_context(|| format!("still running after {} s", LONGEST_TEST.as_secs()))?;
     let outcome = result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let message = panic.downcast_ref::<String>().cloned();
+        let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Err(anyhow!(
             "panicked: {}",
-            text.unwrap_or_else(|| "with a value that is not text".to_owned())
+            message.unwrap_or_else(|| "with a value that is not text".to_owned())
         ))
     });
     // A component that died makes the strangest failures and the emptiest successes: say so first.

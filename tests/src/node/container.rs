@@ -25,7 +25,7 @@ const PULL_DELAY: Duration = Duration::from_secs(1);
 /// The pause before the next pull; a kubelet's is 10 s and doubles, which no test wants to wait for.
 const PULL_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause between restarts; a kubelet's own value.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// What happened to a container.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +65,7 @@ pub(super) struct Exec {
 
 impl Run {
     /// Runs the container until it has ended for good or was stopped.
-    pub(super) async fn to_the_end(mut self) {
+    pub(super) async fn until_ended(mut self) {
         let delay = annotated(&self.pod, START_DELAY).unwrap_or(self.context.config.start_delay);
         let image = self.container.image.clone().unwrap_or_default();
         let Some(program) = self.context.config.images.get(without_tag(&image)).cloned() else {
@@ -164,13 +164,11 @@ impl Run {
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let kill_at = stop_by.max(Instant::now() + SHORTEST_GRACE);
-        match timeout_at(kill_at, child.wait()).await {
-            Ok(status) => exit_code(status),
-            Err(_) => {
-                let _ = child.start_kill(); // an error means that it ended meanwhile
-                exit_code(child.wait().await)
-            }
+        if let Ok(status) = timeout_at(kill_at, child.wait()).await {
+            return exit_code(status);
         }
+        let _ = child.start_kill(); // an error means that it ended meanwhile
+        exit_code(child.wait().await)
     }
 
     async fn pre_stop(&self, hook: &LifecycleHandler, exec: &Exec) {

@@ -1,4 +1,4 @@
-//! Which pods get traffic: a watch on all EndpointSlices, and the wait for a pod to have left them.
+//! Which pods get traffic: a watch on all `EndpointSlice`s, and the wait for a pod to have left them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -66,7 +66,7 @@ pub(super) async fn run(context: Arc<Context>, pod: Arc<Pod>, updates: watch::Re
                 changes: changes.clone(),
                 stop: stopped.clone(),
             };
-            worker.containers.spawn(run.to_the_end());
+            worker.containers.spawn(run.until_ended());
         }
     }
     worker.until_gone(updates, received).await;
@@ -123,8 +123,8 @@ impl Worker {
                     }
                 }
                 Some(_) = self.containers.join_next() => {}
-                changed = updates.changed() => {
-                    if changed.is_err() {
+                newer = updates.changed() => {
+                    if newer.is_err() {
                         return;
                     }
                 }

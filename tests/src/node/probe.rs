@@ -117,17 +117,10 @@ pub(super) async fn http(to: SocketAddr, path: Option<&str>) -> bool {
 pub(super) fn port(container: &Container, port: &IntOrString) -> Option<u16> {
     let number = match port {
         IntOrString::Int(number) => *number,
-        IntOrString::String(name) => match name.parse() {
-            Ok(number) => number,
-            Err(_) => {
-                let named = container
-                    .ports
-                    .iter()
-                    .flatten()
-                    .find(|own| own.name.as_deref() == Some(name.as_str()));
-                named?.container_port
-            }
-        },
+        IntOrString::String(name) => name.parse().ok().or_else(|| {
+            let named = container.ports.iter().flatten().find(|own| own.name.as_deref() == Some(name.as_str()))?;
+            Some(named.container_port)
+        })?,
     };
     u16::try_from(number).ok()
 }

@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn the_tail_of_a_log_is_its_last_lines() {
         let log = std::env::temp_dir().join(format!("sluice-tail-{}", std::process::id()));
-        let text: String = (0..5000).map(|line| format!("line {line}\n")).collect();
-        fs::write(&log, text).expect("the folder for temporary files can be written");
+        let lines: Vec<String> = (0..5000).map(|line| format!("line {line}")).collect();
+        fs::write(&log, lines.join("\n")).expect("the folder for temporary files can be written");
         let seen = tail(&log).expect("the file is there");
         fs::remove_file(&log).expect("the file is there");
         assert_eq!(seen.lines().count(), TAIL_LINES);

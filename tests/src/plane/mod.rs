@@ -48,7 +48,7 @@ pub mod ports {
 }
 
 /// How long any part may take to become ready. Measured: 5 s on two idle cores; builds beside it make it much slower.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// What is in a plane and how it behaves.
 #[derive(Debug, Clone)]
@@ -289,10 +289,7 @@ impl Start {
                 Ok(false) => {}
                 Err(error) => last = error,
             }
-            let mut components = self.components.lock().ok().context("a part of the start panicked")?;
-            let own = components.iter_mut().find(|other| other.name == component);
-            let (death, log) = own.map(|own| (own.death(), own.log_tail())).unwrap_or_default();
-            drop(components);
+            let (death, log) = self.state_of(component)?;
             if death.is_some() || Instant::now() > give_up {
                 let why =
                     death.unwrap_or_else(|| format!("{component} was not ready within {} s", READY_WITHIN.as_secs()));
@@ -300,6 +297,13 @@ impl Start {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// How a component ended, if it did, and how its log ends.
+    fn state_of(&self, component: &str) -> Result<(Option<String>, String)> {
+        let mut components = self.components.lock().ok().context("a part of the start panicked")?;
+        let own = components.iter_mut().find(|other| other.name == component);
+        Ok(own.map(|own| (own.death(), own.log_tail())).unwrap_or_default())
     }
 
     async fn node(&self, client: &Client) -> Result<()> {
