@@ -100,3 +100,6 @@ impl Models {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

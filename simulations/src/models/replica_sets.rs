@@ -40,7 +40,7 @@ impl Models {
             self.schedule_replica_set(kernel, key, SignedDuration::ZERO);
         } else if pods.len() > wanted {
             pods.sort_by_key(|(id, rank)| (*rank, *id));
-            for (id, _) in pods.drain(..).rev().skip(wanted).collect::<Vec<_>>() {
+            for (id, _) in pods.drain(..).skip(wanted).collect::<Vec<_>>() {
                 self.delete_pod(kernel, id);
             }
         }
