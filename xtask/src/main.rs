@@ -1,5 +1,6 @@
 //! `cargo xtask`: the developer commands of Sluice. Each subcommand has a file of its own.
 
+mod bench;
 mod box_build;
 mod cargo;
 mod ci;
@@ -34,6 +35,8 @@ enum Command {
     Test(test::Options),
     /// Rules that no compiler checks: sizes of files, arrows between crates, purity
     Tidy,
+    /// What the controller costs, on the cluster in a box: the table of docs/performance.md
+    Bench(bench::Options),
     /// Licences, bans and sources of the dependencies (installs cargo-deny where it is missing)
     Deny,
     /// Write the CRD manifests anew
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Test(options) => test::run(&options),
         Command::Tidy => tidy::check().map(|()| ExitCode::SUCCESS),
+        Command::Bench(options) => bench::run(&options),
         Command::Deny => deny::run(),
         Command::Crds => crds::run(),
     };

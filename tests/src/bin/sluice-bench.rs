@@ -1,0 +1,274 @@
+//! `cargo xtask bench`: what the controller costs, on the cluster in a box. Prints the table of docs/performance.md.
+//!
+//! Writes and events come from the API server's audit log, processor time and memory from `/proc`. The Rollouts are basic
+//! canaries of two pods (maxSurge 1, steps 50 %, pause 2 s, 100 %), updated all at once, several times.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use sluice_crds::Rollout;
+use sluice_tests::audit::{Mark, Request, count_by_what};
+use sluice_tests::plane::{NodeConfig, User};
+use sluice_tests::{Controller, ControllerConfig, Plane, PlaneConfig, inside, wait_until};
+
+/// What to measure.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", version)]
+struct Options {
+    /// Number of Rollouts
+    #[arg(long, default_value_t = 200)]
+    rollouts: u32,
+    /// Number of updates of all of them; the table has the median
+    #[arg(long, default_value_t = 3)]
+    updates: u32,
+}
+
+const SPACE: &str = "bench";
+/// So many requests of the bench itself are under way at once.
+const PARALLEL: usize = 16;
+/// Enough for all pods of an update to start on two cores.
+const LONG: Duration = Duration::from_secs(900);
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    inside::enter("bench", |inside| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
+        match runtime.block_on(run(inside, &options)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+struct Bench {
+    plane: Plane,
+    rollouts: Api<Rollout>,
+    count: u32,
+}
+
+/// What one update cost, for one Rollout.
+struct Cost {
+    writes: f64,
+    events: f64,
+    cpu_ms: f64,
+    seconds: f64,
+}
+
+async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
+    let idle = [("sluice/idle".to_owned(), "/bin/sleep".into())];
+    let node = NodeConfig {
+        images: idle.into(),
+        ..NodeConfig::default()
+    };
+    let config = PlaneConfig {
+        traefik: false,
+        prometheus: false,
+        node,
+        ..PlaneConfig::default()
+    };
+    let plane = Plane::start(inside, config).await?;
+    plane.namespace(SPACE).await?;
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: bench}\n\
+        roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n\
+        subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: sluice-controller}]";
+    plane.client.apply("", binding).await?;
+    let rollouts = Api::namespaced(plane.client.kube(), SPACE);
+    let bench = Bench {
+        plane,
+        rollouts,
+        count: options.rollouts,
+    };
+    let flags = ControllerConfig {
+        user: User::Controller,
+        ..ControllerConfig::of(SPACE)
+    };
+    let controller = Controller::start(&bench.plane, flags.clone()).await?;
+
+    let mark = bench.plane.audit.mark().await?;
+    bench.for_all(|name| bench.create(name)).await?;
+    bench.all_healthy("created").await?;
+    let (created, created_events) = bench.requests(mark).await?;
+    println!(
+        "creating: {:?}, {} events",
+        count_by_what(&created),
+        created_events.len()
+    );
+
+    let mut costs = Vec::new();
+    for round in 1..=options.updates {
+        let (mark, cpu, began) = (bench.plane.audit.mark().await?, controller.usage()?.cpu, Instant::now());
+        let image = format!("sluice/idle:v{}", round + 1);
+        bench.for_all(|name| bench.update(name, image.clone())).await?;
+        bench.all_healthy(&format!("updated, round {round}")).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let (writes, events) = bench.requests(mark).await?;
+        println!("round {round}: {:?}, {} events", count_by_what(&writes), events.len());
+        let cpu = controller.usage()?.cpu.saturating_sub(cpu);
+        costs.push(Cost {
+            writes: bench.each(writes.len()),
+            events: bench.each(events.len()),
+            cpu_ms: cpu.as_secs_f64() * 1000.0 / f64::from(bench.count),
+            seconds,
+        });
+    }
+    let busy = controller.usage()?;
+    controller.stop().await?;
+
+    // A fresh process that sees everything and has nothing to do.
+    let mark = bench.plane.audit.mark().await?;
+    let controller = Controller::start(&bench.plane, flags).await?;
+    let deciding = format!("{} decided Rollouts", bench.count);
+    wait_until(&deciding, LONG, || async {
+        let page = controller.page("/metrics").await?;
+        let known = page.lines().filter(|line| line.starts_with("rollout_info{")).count();
+        Ok((known >= bench.count as usize).then_some(()))
+    })
+    .await?;
+    let (restart, _) = bench.requests(mark).await?;
+    let idle = controller.usage()?;
+    controller.stop().await?;
+
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let median = |value: fn(&Cost) -> f64| {
+        let mut values: Vec<f64> = costs.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    println!("\n| what | measured |\n| --- | --- |");
+    println!(
+        "| API writes for one update, events not counted | {:.1} |",
+        median(|cost| cost.writes)
+    );
+    println!("| events for one update | {:.1} |", median(|cost| cost.events));
+    println!(
+        "| API writes for creating a Rollout, events not counted | {:.1} |",
+        bench.each(created.len())
+    );
+    println!(
+        "| events for creating a Rollout | {:.1} |",
+        bench.each(created_events.len())
+    );
+    println!(
+        "| controller CPU for one update, {} at once | {:.1} ms |",
+        bench.count,
+        median(|cost| cost.cpu_ms)
+    );
+    println!(
+        "| all {} updated after | {:.0} s |",
+        bench.count,
+        median(|cost| cost.seconds)
+    );
+    println!(
+        "| resident memory, {} idle Rollouts, fresh process | {} |",
+        bench.count,
+        mebibytes(idle.resident_bytes)
+    );
+    println!(
+        "| resident memory after {} updates of all | {} |",
+        options.updates,
+        mebibytes(busy.resident_bytes)
+    );
+    println!("| most resident memory | {} |", mebibytes(busy.peak_resident_bytes));
+    println!("| writes after a restart, nothing changed | {} |", restart.len());
+    Ok(())
+}
+
+impl Bench {
+    fn each(&self, count: usize) -> f64 {
+        f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(self.count)
+    }
+
+    async fn for_all<F>(&self, act: impl Fn(String) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let names = (0..self.count).map(|number| format!("shop-{number}"));
+        stream::iter(names).map(Ok).try_for_each_concurrent(PARALLEL, act).await
+    }
+
+    async fn create(&self, name: String) -> Result<()> {
+        let object = rollout(&name);
+        let object: Rollout = serde_json::from_value(object).context("the bench's Rollout")?;
+        self.rollouts.create(&kube::api::PostParams::default(), &object).await?;
+        Ok(())
+    }
+
+    async fn update(&self, name: String, image: String) -> Result<()> {
+        let container = json!({ "name": "idle", "image": image, "args": ["infinity"] });
+        let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+        self.rollouts
+            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until every Rollout is Healthy at its present generation.
+    async fn all_healthy(&self, what: &str) -> Result<()> {
+        let began = Instant::now();
+        wait_until(&format!("all Rollouts to be {what}"), LONG, || async {
+            let all = self.rollouts.list(&ListParams::default()).await?;
+            let healthy = all.items.iter().filter(|rollout| {
+                let generation = rollout.metadata.generation.map(|generation| generation.to_string());
+                let status = rollout.status.clone().unwrap_or_default();
+                let phase = status.phase.map(|phase| phase.to_string()).unwrap_or_default();
+                status.observed_generation == generation
+                    && phase == "Healthy"
+                    && status.current_pod_hash == status.stable_rs
+            });
+            Ok((healthy.count() == self.count as usize).then_some(()))
+        })
+        .await?;
+        println!(
+            "{what}: {} Rollouts after {:.0} s",
+            self.count,
+            began.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    /// The controller's writes and events since a mark.
+    async fn requests(&self, mark: Mark) -> Result<(Vec<Request>, Vec<Request>)> {
+        let mut requests = self.plane.audit.since(mark).await?;
+        requests.retain(|request| request.user == User::Controller.name() && request.is_write());
+        ensure!(
+            requests.iter().all(|request| request.code < 500),
+            "the API server failed some writes"
+        );
+        let (noise, writes): (Vec<Request>, Vec<Request>) = requests.into_iter().partition(Request::is_noise);
+        let events = noise
+            .into_iter()
+            .filter(|request| request.resource == "events")
+            .collect();
+        Ok((writes, events))
+    }
+}
+
+fn rollout(name: &str) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": { "name": name },
+        "spec": {
+            "replicas": 2,
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "idle", "image": "sluice/idle:v1", "args": ["infinity"] }] },
+            },
+            "strategy": { "canary": {
+                "maxSurge": 1,
+                "maxUnavailable": 0,
+                "steps": [{ "setWeight": 50 }, { "pause": { "duration": 2 } }, { "setWeight": 100 }],
+            } },
+        },
+    })
+}
