@@ -248,6 +248,13 @@ fn a_run_is_as_bad_as_its_worst_metric() {
         // b has failed once, within its limit: that is not held against a run that ends for another reason.
         (
             "II",
+            "F",
+            "S",
+            "Inconclusive: Metric \"a\" assessed Inconclusive due to inconclusive (2) > inconclusiveLimit (1)"
+                .to_owned(),
+        ),
+        (
+            "II",
             "FS",
             "S",
             "Inconclusive: Metric \"a\" assessed Inconclusive due to inconclusive (2) > inconclusiveLimit (1)"

@@ -1,268 +1,6 @@
 use proptest::prelude::*;
-use serde_json::json;
-use sluice_crds::Metric;
 
 use super::*;
-use crate::args::{SecretRef, Secrets};
-use crate::providers::{self, measure};
-use crate::{TransportError, text};
-
-fn metric(prometheus: &Value) -> Metric {
-    let metric = json!({"name": "m", "successCondition": "result[0] >= 0.95", "provider": {"prometheus": prometheus}});
-    serde_json::from_value(metric).unwrap()
-}
-
-fn now() -> Timestamp {
-    "2026-01-02T12:00:00.25Z".parse().unwrap()
-}
-
-fn environment() -> Environment {
-    Environment {
-        variables: [(ADDRESS_VARIABLE.to_owned(), "http://from-env:9090".to_owned())].into(),
-    }
-}
-
-fn made(prometheus: &Value) -> Result<HttpRequest, String> {
-    providers::request(now(), &metric(prometheus), &environment()).map_err(|error| error.to_string())
-}
-
-#[test]
-fn an_instant_query_is_a_form_without_a_time() {
-    let request = made(&json!({"address": "http://p:9090/", "query": "sum(rate(x{a=\"b&c\"}[5m])) > 1"})).unwrap();
-    assert_eq!(request.method, "POST");
-    assert_eq!(request.url, "http://p:9090/api/v1/query");
-    assert_eq!(
-        request.body.as_deref(),
-        Some("query=sum%28rate%28x%7Ba%3D%22b%26c%22%7D%5B5m%5D%29%29+%3E+1")
-    );
-    assert_eq!(
-        request.headers,
-        [(
-            "Content-Type".to_owned(),
-            "application/x-www-form-urlencoded".to_owned()
-        )]
-    );
-    assert_eq!(
-        (request.timeout, request.insecure, request.body_limit),
-        (Duration::from_secs(30), false, 1 << 20)
-    );
-}
-
-#[test]
-fn a_range_query_has_start_end_and_step_in_seconds() {
-    let range = json!({"start": "now() - duration(\"5m\")", "end": "now()", "step": "1m"});
-    let request = made(&json!({"address": "http://p/prefix", "query": "up", "rangeQuery": range})).unwrap();
-    assert_eq!(request.url, "http://p/prefix/api/v1/query_range");
-    assert_eq!(
-        request.body.as_deref(),
-        Some("query=up&start=1767354900.250&end=1767355200.250&step=60.000")
-    );
-}
-
-#[test]
-fn address_timeout_tls_headers_and_authentication_come_from_the_metric() {
-    let request = made(&json!({
-        "query": "up", "timeout": 40, "insecure": true,
-        "headers": [{"key": "X-Scope-OrgID", "value": "tenant_a"}],
-        "authentication": {"basicAuth": {"username": "Aladdin", "password": "open sesame"}},
-    }))
-    .unwrap();
-    assert_eq!(request.url, "http://from-env:9090/api/v1/query");
-    assert_eq!((request.timeout, request.insecure), (Duration::from_secs(40), true));
-    // The example of RFC 7617.
-    let expected = [
-        ("X-Scope-OrgID", "tenant_a"),
-        ("Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
-    ];
-    let headers: Vec<_> = request.headers[1..]
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(headers, expected);
-
-    let bearer = made(&json!({"query": "up", "headers": [{"key": "Authorization", "value": "Bearer abc"}]})).unwrap();
-    assert_eq!(bearer.headers[1], ("Authorization".to_owned(), "Bearer abc".to_owned()));
-    assert!(!format!("{bearer:?}").contains("abc"));
-}
-
-#[test]
-fn what_is_wrong_is_named_with_its_field_path() {
-    let range = |start: &str, end: &str, step: &str| json!({"query": "up", "rangeQuery": {"start": start, "end": end, "step": step}});
-    let header = |key: &str, value: &str| json!({"query": "up", "headers": [{"key": key, "value": value}]});
-    let address = |address: &str| json!({"query": "up", "address": address});
-    let basic = |basic: Value| json!({"query": "up", "authentication": {"basicAuth": basic}});
-    for (prometheus, expected) in [
-        (json!({}), "query: is empty: give a PromQL query"),
-        (json!({"query": " \n"}), "query: is empty: give a PromQL query"),
-        (
-            address("p:9090"),
-            "address: must be a URL with http:// or https://, for example http://prometheus.monitoring:9090",
-        ),
-        (
-            address("ftp://p"),
-            "address: must be a URL with http:// or https://, for example http://prometheus.monitoring:9090",
-        ),
-        (
-            address("http://"),
-            "address: has no host, for example http://prometheus.monitoring:9090",
-        ),
-        (
-            address("http://:9090"),
-            "address: has no host, for example http://prometheus.monitoring:9090",
-        ),
-        (
-            address("http://u:p@host"),
-            "address: must not contain a user name or password: use authentication.basicAuth",
-        ),
-        (
-            address("http://p/?x=1"),
-            "address: must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`",
-        ),
-        (
-            address("http://p\nx"),
-            "address: must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`",
-        ),
-        (
-            json!({"query": "up", "timeout": 0}),
-            "timeout: is 0, it must be between 1 and 300 seconds",
-        ),
-        (
-            json!({"query": "up", "timeout": -1}),
-            "timeout: is -1, it must be between 1 and 300 seconds",
-        ),
-        (
-            json!({"query": "up", "timeout": 301}),
-            "timeout: is 301, it must be between 1 and 300 seconds",
-        ),
-        (header("", "x"), "headers[0].key: is not the name of a header"),
-        (header("A b", "x"), "headers[0].key: is not the name of a header"),
-        (
-            header("A", "x\r\nB: y"),
-            "headers[0].value: must not contain line breaks or control characters",
-        ),
-        (header("Host", "x"), "headers[0].key: `Host` is set by the controller"),
-        (
-            basic(json!({"password": "x"})),
-            "authentication.basicAuth.username: is empty",
-        ),
-        (
-            basic(json!({"username": "a:b"})),
-            "authentication.basicAuth.username: must not contain a colon",
-        ),
-        (
-            range("", "now()", "1m"),
-            "rangeQuery.start: is empty: give for example now()",
-        ),
-        (
-            range("now()", "", "1m"),
-            "rangeQuery.end: is empty: give for example now()",
-        ),
-        (
-            range("now()", "now() - duration(\"1m\")", "1m"),
-            "rangeQuery: start is later than end",
-        ),
-        (
-            range("now()", "now()", ""),
-            "rangeQuery.step: is empty: give a duration such as 1m",
-        ),
-        (range("now()", "now()", "0s"), "rangeQuery.step: must be at least 1ms"),
-        (
-            range("now()", "now()", "??"),
-            "rangeQuery.step: `??` is not a duration such as `30s`, `5m` or `1h30m`",
-        ),
-    ] {
-        let expected = format!("provider.prometheus.{expected}");
-        assert_eq!(made(&prometheus), Err(expected.clone()), "{prometheus}");
-        let problems: Vec<_> = providers::problems(&metric(&prometheus))
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(problems, [expected]);
-    }
-    let both = json!({
-        "query": "up", "headers": [{"key": "authorization", "value": "x"}],
-        "authentication": {"basicAuth": {"username": "a"}},
-    });
-    let expected = "provider.prometheus.authentication.basicAuth: and a header Authorization exclude each other";
-    assert_eq!(made(&both), Err(expected.to_owned()));
-}
-
-#[test]
-fn without_any_address_the_variable_is_named() {
-    let metric = metric(&json!({"query": "up"}));
-    let expected = "provider.prometheus.address: no address: give one, or set ARGO_ROLLOUTS_PROMETHEUS_ADDRESS for the \
-                    controller";
-    let error = providers::request(now(), &metric, &Environment::default()).unwrap_err();
-    assert_eq!(error.to_string(), expected);
-    assert_eq!(providers::problems(&metric), []);
-}
-
-#[test]
-fn what_is_not_served_is_named() {
-    for (provider, expected) in [
-        (
-            json!({"prometheus": {"query": "up", "authentication": {"sigv4": {"region": "x"}}}}),
-            "provider.prometheus.authentication.sigv4 is not supported yet",
-        ),
-        (
-            json!({"prometheus": {"query": "up", "authentication": {"oauth2": {"clientId": "x"}}}}),
-            "provider.prometheus.authentication.oauth2 is not supported yet",
-        ),
-        (json!({"web": {"url": "http://x"}}), "provider.web is not supported yet"),
-        (json!({"job": {"spec": {}}}), "provider.job is not supported yet"),
-        (json!({"plugin": {"a/b": {}}}), "provider.plugin is not supported yet"),
-        (
-            json!({}),
-            "provider: no provider specified: give one, for example prometheus",
-        ),
-        (
-            json!({"prometheus": {"query": "up"}, "web": {"url": "http://x"}}),
-            "provider: multiple providers specified (prometheus, web): give exactly one",
-        ),
-    ] {
-        let metric: Metric = serde_json::from_value(json!({"name": "m", "provider": provider})).unwrap();
-        let error = providers::request(now(), &metric, &environment()).unwrap_err();
-        assert_eq!(error.to_string(), expected, "{provider}");
-        if !expected.contains("authentication") {
-            let measured = measure(&metric, answer(200, &vector(&["1"])), &Secrets::default());
-            assert_eq!(measured.message.as_deref(), Some(expected), "{provider}");
-        }
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it is what measure() takes")]
-fn answer(status: u16, body: &str) -> Result<HttpResponse, TransportError> {
-    Ok(HttpResponse {
-        status,
-        body: body.as_bytes().to_vec(),
-    })
-}
-
-fn success(result_type: &str, result: &str) -> String {
-    format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
-}
-
-fn vector(values: &[&str]) -> String {
-    let series = |value: &&str| format!(r#"{{"metric":{{"pod":"a"}},"value":[1435781451.781,"{value}"]}}"#);
-    success(
-        "vector",
-        &format!("[{}]", values.iter().map(series).collect::<Vec<_>>().join(",")),
-    )
-}
-
-fn outcome(condition: &str, answer: Result<HttpResponse, TransportError>) -> String {
-    let metric = Metric {
-        success_condition: Some(condition.to_owned()),
-        ..metric(&json!({"query": "up"}))
-    };
-    let measured = measure(&metric, answer, &Secrets::default());
-    let value = measured.value.map(|value| format!(" {value}")).unwrap_or_default();
-    let message = measured
-        .message
-        .map(|message| format!(": {message}"))
-        .unwrap_or_default();
-    format!("{}{value}{message}", measured.phase)
-}
 
 #[test]
 fn answers_are_read_by_the_documented_format() {
@@ -444,6 +182,25 @@ fn too_many_series_or_values_are_an_error_and_the_most_that_is_allowed_is_not() 
     assert_eq!(
         outcome(condition, answer(200, &values(MAX_NUMBERS + 1))),
         "Error: the query returned 10001 values, at most 10000 are read: take a larger step"
+    );
+}
+
+#[test]
+fn a_long_value_is_cut_where_it_is_stored_and_not_where_it_is_judged() {
+    let metric = Metric {
+        success_condition: Some("len(result) == 900".to_owned()),
+        ..metric(&json!({"query": "up"}))
+    };
+    let measured = measure(
+        &metric,
+        answer(200, &vector(&["0.123456789"; 900])),
+        &Secrets::default(),
+    );
+    assert_eq!(measured.phase, sluice_crds::AnalysisPhase::Successful);
+    let value = measured.value.unwrap();
+    assert!(
+        value.len() <= text::MAX_BYTES && value.starts_with("[0.123456789,") && value.ends_with('…'),
+        "{value}"
     );
 }
 
