@@ -103,6 +103,7 @@ impl Lookout {
             match api::call(client, api::get(&leadership::path(lease)), api::READ_TIMEOUT).await {
                 Ok(object) => {
                     notices.clear(&about);
+                    notices.answered();
                     let now = Instant::now();
                     let previous = seen.remove(lease);
                     let known = Seen::read(previous, Some(Held::read(&object)), now);
@@ -115,9 +116,14 @@ impl Lookout {
                 }
                 Err(CallError::NotFound(_)) => {
                     notices.clear(&about);
+                    notices.answered();
                     seen.remove(lease);
                 }
                 Err(CallError::Forbidden(_)) if self.may_lack_rights => {}
+                Err(CallError::Unanswered(why)) => {
+                    notices.unanswered(&why);
+                    return self.state();
+                }
                 Err(error) => {
                     notices.raise(&about, format!("it could not be read, so nothing is done: {error}"));
                     return Incumbent::Unknown;

@@ -242,6 +242,7 @@ fn trouble(candidacy: &Candidacy, notices: &Notices, error: &CallError) {
         CallError::NotFound(message) => format!(
             "the Lease {lease} cannot be created ({message}): create the namespace, or name another one by POD_NAMESPACE"
         ),
+        CallError::Unanswered(why) => return notices.unanswered(why),
         error => format!("the Lease {lease} could not be read or written: {error}"),
     };
     notices.raise("leader election", text);

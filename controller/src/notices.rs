@@ -5,6 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+/// What the notices about connections are about: there is one API server, however many requests find it missing.
+const API_SERVER: &str = "the API server";
+
 /// All present notices.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -20,6 +23,26 @@ impl Notices {
             tracing::warn!(about, "{text}");
             present.insert(about.to_owned(), text);
         }
+    }
+
+    /// Says that the API server does not answer. The first one who finds out gives the reason.
+    pub fn unanswered(&self, why: &str) {
+        let text = format!(
+            "it does not answer ({why}): check that it runs and that the kubeconfig leads to it; everything waits and tries again"
+        );
+        let is_known = self
+            .present
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(API_SERVER);
+        if !is_known {
+            self.raise(API_SERVER, text);
+        }
+    }
+
+    /// Says that the API server answered.
+    pub fn answered(&self) {
+        self.clear(API_SERVER);
     }
 
     /// Says that it no longer is.
@@ -54,6 +77,11 @@ mod tests {
         notices.raise("services", "forbidden");
         assert_eq!(notices.lines(), ["rollouts: forbidden", "services: forbidden"]);
         notices.clear("rollouts");
+        notices.unanswered("connection refused");
+        notices.unanswered("time-out");
+        assert_eq!(notices.lines().len(), 2);
+        assert!(notices.lines()[1].starts_with("the API server: it does not answer (connection refused)"));
+        notices.answered();
         assert_eq!(notices.lines(), ["services: forbidden"]);
     }
 }

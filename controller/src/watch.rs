@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::core::{ApiResource, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use sluice_crds::names::annotation;
 use sluice_machine::Why;
@@ -24,6 +24,9 @@ const PAGE_SIZE: u32 = 100;
 /// Definitions often carry a second copy of themselves in an annotation, some hundred kilobytes each.
 const DEFINITIONS_PAGE_SIZE: u32 = 10;
 
+/// As many interruptions in a row are worth a word: with the delays between them they take about two seconds.
+const LASTING: u32 = 3;
+
 /// How often a kind is tried again that is not installed or may not be read, at the latest.
 const RECHECK: Duration = Duration::from_mins(1);
 
@@ -39,12 +42,8 @@ pub async fn watch(context: Arc<Context>, kind: Kind) {
 async fn run<const MANAGERS: bool>(context: &Context, kind: &Kind) {
     let resource = kind.resource();
     let client = context.client.clone();
-    let namespace = context
-        .config
-        .watched_namespace
-        .as_deref()
-        .filter(|_| !kind.is_cluster_scoped());
-    let api: Api<Object<MANAGERS>> = match namespace {
+    let namespace = context.config.watched_namespace.as_deref();
+    let api: Api<Object<MANAGERS>> = match namespace.filter(|_| !kind.is_cluster_scoped()) {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     };
@@ -54,31 +53,114 @@ async fn run<const MANAGERS: bool>(context: &Context, kind: &Kind) {
         ..watcher::Config::default()
     };
     let mut delays = Delays::watch(backoff::seed(&kind.label()));
-    let mut events = std::pin::pin!(watcher::watcher(api, config));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                if matches!(event, Event::InitDone) {
-                    context.notices.clear(&about(kind));
+    let mut failures = 0;
+    loop {
+        let mut events = std::pin::pin!(watcher::watcher(api.clone(), config.clone()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if matches!(event, Event::InitDone) {
+                        context.notices.clear(&about(kind));
+                        context.notices.answered();
+                    }
+                    if !matches!(event, Event::Init) {
+                        delays.reset();
+                        failures = 0;
+                    }
+                    take_in(context, kind, change(event));
                 }
-                if !matches!(event, Event::Init) {
-                    delays.reset();
-                }
-                take_in(context, kind, change(event));
-            }
-            Err(error) => {
-                context
-                    .metrics
-                    .watch_errors
-                    .get_or_create(&KindLabel { kind: kind.label() })
-                    .inc();
-                fail(context, kind, &resource, &error);
-                if pause(context, delays.next_delay().min(RECHECK)).await {
-                    // An API server takes a moment from the definition to the first answer.
-                    delays.reset();
+                Err(error) => {
+                    failures += 1;
+                    context
+                        .metrics
+                        .watch_errors
+                        .get_or_create(&KindLabel { kind: kind.label() })
+                        .inc();
+                    let trouble = Trouble::of(&error);
+                    report(context, kind, &trouble, failures);
+                    if pause(context, delays.next_delay().min(RECHECK)).await {
+                        // An API server takes a moment from the definition to the first answer.
+                        delays.reset();
+                    }
+                    if trouble.unknown().is_some() {
+                        // Only a new list makes the kind known again.
+                        break;
+                    }
                 }
             }
         }
+    }
+}
+
+/// What is wrong with a watch.
+enum Trouble {
+    NotInstalled,
+    Forbidden(String),
+    /// No answer, or none that tells anything.
+    Unanswered(String),
+    /// An answer that will be another one soon: the server is starting, busy, or has forgotten where we were.
+    Passing(String),
+}
+
+impl Trouble {
+    fn of(error: &watcher::Error) -> Trouble {
+        let status = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::WatchFailed(kube::Error::Api(status))
+            | watcher::Error::WatchError(status) => status,
+            watcher::Error::InitialListFailed(error) => return Trouble::Unanswered(crate::api::chain(error)),
+            // It was read before, so this is an interruption; if it lasts, the next list fails.
+            error => return Trouble::Passing(crate::api::chain(error)),
+        };
+        match status.code {
+            404 => Trouble::NotInstalled,
+            401 | 403 => Trouble::Forbidden(status.message.clone()),
+            code => Trouble::Passing(format!("status {code}: {}", status.message)),
+        }
+    }
+
+    /// Why nothing is known of the kind any more. An interruption leaves the cache as it is: old, and not unknown.
+    fn unknown(&self) -> Option<Why> {
+        match self {
+            Trouble::NotInstalled => Some(Why::NotInstalled),
+            Trouble::Forbidden(_) => Some(Why::Forbidden),
+            Trouble::Unanswered(_) | Trouble::Passing(_) => None,
+        }
+    }
+}
+
+/// Says what is wrong with a watch and puts it into the cache.
+fn report(context: &Context, kind: &Kind, trouble: &Trouble, failures: u32) {
+    let name = kind.label();
+    let resource = kind.resource();
+    match trouble {
+        Trouble::NotInstalled => {
+            let how = if resource.group == sluice_crds::GROUP {
+                "apply the CRDs of Sluice (crds/yaml)"
+            } else {
+                "install the CRDs of this API, or take it out of the Rollouts that name it"
+            };
+            context
+                .notices
+                .raise(&about(kind), format!("the CRD {name} is not installed: {how}"));
+        }
+        // A namespaced controller is not meant to have this right; a Rollout that needs it says so itself.
+        Trouble::Forbidden(_) if kind.is_cluster_scoped() && context.config.watched_namespace.is_some() => {}
+        Trouble::Forbidden(message) => {
+            let text = format!(
+                "may not be listed and watched: grant get, list and watch on {} in API group \"{}\", as \
+                 deploy/cluster.yaml does ({message})",
+                resource.plural, resource.group
+            );
+            context.notices.raise(&about(kind), text);
+        }
+        Trouble::Unanswered(text) => context.notices.unanswered(text),
+        Trouble::Passing(text) if failures >= LASTING => context.notices.raise(&about(kind), text.as_str()),
+        Trouble::Passing(text) => tracing::debug!(%kind, text, "a watch was interrupted"),
+    }
+    if let Some(why) = trouble.unknown() {
+        take_in(context, kind, Change::Failed(why));
     }
 }
 
@@ -96,56 +178,6 @@ fn change<const MANAGERS: bool>(event: Event<Object<MANAGERS>>) -> Change {
 pub fn take_in(context: &Context, kind: &Kind, change: Change) {
     let consequences = context.cache.change(kind, change);
     context.take_consequences(consequences);
-}
-
-/// Says what is wrong with a watch. A broken connection leaves the cache as it is: it is old then, and not unknown.
-fn fail(context: &Context, kind: &Kind, resource: &ApiResource, error: &watcher::Error) {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        error => {
-            let text = crate::api::chain(error);
-            if matches!(error, watcher::Error::InitialListFailed(_)) {
-                context
-                    .notices
-                    .raise(&about(kind), format!("the API server does not answer: {text}"));
-            } else {
-                tracing::debug!(%kind, text, "a watch was interrupted");
-            }
-            return;
-        }
-    };
-    let name = kind.label();
-    match status.code {
-        404 => {
-            let how = if kind.resource().group == sluice_crds::GROUP {
-                "apply the CRDs of Sluice (crds/yaml)"
-            } else {
-                "install the CRDs of this API, or take it out of the Rollouts that name it"
-            };
-            context
-                .notices
-                .raise(&about(kind), format!("the CRD {name} is not installed: {how}"));
-            take_in(context, kind, Change::Failed(Why::NotInstalled));
-        }
-        401 | 403 => {
-            let text = format!(
-                "may not be listed and watched: grant get, list and watch on {} in API group \"{}\", as \
-                 deploy/cluster.yaml does ({})",
-                resource.plural, resource.group, status.message
-            );
-            context.notices.raise(&about(kind), text);
-            take_in(context, kind, Change::Failed(Why::Forbidden));
-        }
-        // The version that the watch had reached is no longer kept: kube's watcher lists again.
-        410 => tracing::debug!(%kind, "a watch is too old and starts again"),
-        code => context.notices.raise(
-            &about(kind),
-            format!("the API server answers {code}: {}", status.message),
-        ),
-    }
 }
 
 fn about(kind: &Kind) -> String {

@@ -188,3 +188,65 @@ pub fn replica_set(hash: &str, version: u64, replicas: u32, owner: &str) -> Valu
         },
     })
 }
+
+/// A store of Leases that checks resourceVersions as the API server does.
+#[derive(Clone, Default)]
+pub struct Leases(Arc<Mutex<std::collections::BTreeMap<String, Value>>>);
+
+impl Leases {
+    /// One Lease of the namespace `default`.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/default/leases/{name}");
+        self.0.lock().unwrap().get(&path).cloned()
+    }
+
+    /// Answers requests about Leases and `None` to all others.
+    pub fn answer(&self, asked: &Asked) -> Option<Answer> {
+        let path = asked.path.split('?').next().unwrap();
+        if !path.contains("/leases") {
+            return None;
+        }
+        let mut leases = self.0.lock().unwrap();
+        let answer = match asked.method.as_str() {
+            "GET" => match leases.get(path) {
+                Some(lease) => Answer::Object(200, lease.clone()),
+                None => failure(404, "NotFound"),
+            },
+            "POST" => {
+                let path = format!("{path}/{}", asked.body["metadata"]["name"].as_str().unwrap());
+                if leases.contains_key(&path) {
+                    failure(409, "AlreadyExists")
+                } else {
+                    let mut lease = asked.body.clone();
+                    lease["metadata"]["resourceVersion"] = "1".into();
+                    leases.insert(path, lease.clone());
+                    Answer::Object(201, lease)
+                }
+            }
+            _ => {
+                let lease = leases.get_mut(path).unwrap();
+                let version = lease["metadata"]["resourceVersion"].clone();
+                if asked.body["metadata"]["resourceVersion"] == version {
+                    sluice_machine::json::merge(lease, &asked.body);
+                    let next = version.as_str().unwrap().parse::<u64>().unwrap() + 1;
+                    lease["metadata"]["resourceVersion"] = next.to_string().into();
+                    Answer::Object(200, lease.clone())
+                } else {
+                    failure(409, "Conflict")
+                }
+            }
+        };
+        Some(answer)
+    }
+}
+
+/// Waits until something is so. A test that waits for what never comes is ended by its own time-out.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), wait).await;
+    assert!(ended.is_ok(), "waited in vain: {what}");
+}
