@@ -192,9 +192,13 @@ async fn ask(routes: &axum::Router, path: &str) -> (StatusCode, String) {
 
 #[tokio::test]
 async fn the_admin_pages_tell_what_is_going_on() {
-    let (client, _) = client(|asked| match asked.path.ends_with("/rollouts/shop") {
-        true => Answer::Object(200, rollout(10)),
-        false => failure(404, "NotFound"),
+    let (client, _) = client(|asked| {
+        let found = asked.path.ends_with("/rollouts/shop");
+        if found {
+            Answer::Object(200, rollout(10))
+        } else {
+            failure(404, "NotFound")
+        }
     });
     let context = context(client.clone(), &[(Kind::Rollout, rollout(10))]).await;
     let (health, metrics) = (

@@ -6,6 +6,7 @@
     reason = "a test; and not every test uses all of this"
 )]
 
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response, StatusCode};
@@ -168,7 +169,7 @@ pub fn rollout(version: u64) -> Value {
     })
 }
 
-/// The ReplicaSet `ns/shop-<hash>`.
+/// The `ReplicaSet` `ns/shop-<hash>`.
 pub fn replica_set(hash: &str, version: u64, replicas: u32, owner: &str) -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -214,13 +215,11 @@ impl Leases {
             },
             "POST" => {
                 let path = format!("{path}/{}", asked.body["metadata"]["name"].as_str().unwrap());
-                if leases.contains_key(&path) {
-                    failure(409, "AlreadyExists")
-                } else {
-                    let mut lease = asked.body.clone();
-                    lease["metadata"]["resourceVersion"] = "1".into();
-                    leases.insert(path, lease.clone());
-                    Answer::Object(201, lease)
+                let mut lease = asked.body.clone();
+                lease["metadata"]["resourceVersion"] = "1".into();
+                match leases.entry(path) {
+                    Entry::Occupied(_) => failure(409, "AlreadyExists"),
+                    Entry::Vacant(place) => Answer::Object(201, place.insert(lease).clone()),
                 }
             }
             _ => {
