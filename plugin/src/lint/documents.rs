@@ -163,6 +163,11 @@ impl Document {
         self.text("/metadata/namespace")
     }
 
+    /// The folder of the file.
+    pub fn folder(&self) -> &str {
+        Path::new(&self.file).parent().and_then(Path::to_str).unwrap_or_default()
+    }
+
     /// Whether it is of a kind, or of the API group, that Sluice serves.
     pub fn is_ours(&self) -> bool {
         self.api_version().split('/').next() == Some("argoproj.io") && !OTHERS.contains(&self.kind())

@@ -129,7 +129,7 @@ fn problems(document: &Document, given: &references::Given<'_>, strict: bool) ->
     if kind == "Rollout" {
         problems.extend(schema::template_problems(&document.value));
         if readable {
-            problems.extend(references::problems(&document.value, given, strict));
+            problems.extend(references::problems(document, given, strict));
             problems.extend(advice::problems(&document.value));
         }
     }

@@ -23,19 +23,19 @@ impl<'d> Given<'d> {
         Given { documents }
     }
 
-    fn find(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<&'d Value> {
-        let group_of = |document: &Document| document.api_version().split_once('/').map_or(String::new(), |(group, _)| group.to_owned());
-        let near = |other: &str| other.is_empty() || namespace.is_empty() || other == namespace;
-        let found = self.documents.iter().find(|document| {
+    /// The object of that name; one of the same folder rather than another.
+    fn find(&self, from: &Document, group: &str, kind: &str, name: &str) -> Option<&'d Value> {
+        let group_of = |document: &'d Document| document.api_version().split_once('/').map_or("", |(group, _)| group);
+        let near = |other: &str| other.is_empty() || from.namespace().is_empty() || other == from.namespace();
+        let found = self.documents.iter().filter(|document| {
             document.kind() == kind && document.name() == name && near(document.namespace()) && group_of(document) == group
         });
-        found.map(|document| &document.value)
+        found.min_by_key(|document| document.folder() != from.folder()).map(|document| &document.value)
     }
 
-    fn template(&self, namespace: &str, template: &TemplateRef) -> Option<Fact<AnalysisTemplateSpec>> {
+    fn template(&self, from: &Document, template: &TemplateRef) -> Option<Fact<AnalysisTemplateSpec>> {
         let kind = if template.cluster_scope { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
-        let namespace = if template.cluster_scope { "" } else { namespace };
-        let object = self.find("argoproj.io", kind, namespace, &template.name)?;
+        let object = self.find(from, "argoproj.io", kind, &template.name)?;
         Some(match serde_json::from_value(object["spec"].clone()) {
             Ok(spec) => Fact::Known(spec),
             // Its own problems are reported with it.
@@ -45,9 +45,9 @@ impl<'d> Given<'d> {
 }
 
 /// What is wrong with the objects that a Rollout names. With `strict`, what is not given is an error.
-pub fn problems(object: &Value, given: &Given<'_>, strict: bool) -> Vec<Problem> {
-    let Ok(rollout) = serde_json::from_value::<Rollout>(object.clone()) else { return Vec::new() };
-    let world = world(rollout, given);
+pub fn problems(document: &Document, given: &Given<'_>, strict: bool) -> Vec<Problem> {
+    let Ok(rollout) = serde_json::from_value::<Rollout>(document.value.clone()) else { return Vec::new() };
+    let world = world(document, rollout, given);
     // Once with what is not given as unknown: the rest is wrong however the other objects are.
     let wrong = validate::references(&unknowing(&world));
     let missing = validate::references(&world).into_iter().filter(|problem| !wrong.contains(problem));
@@ -60,14 +60,13 @@ pub fn problems(object: &Value, given: &Given<'_>, strict: bool) -> Vec<Problem>
     problems
 }
 
-fn world(rollout: Rollout, given: &Given<'_>) -> World {
+fn world(document: &Document, rollout: Rollout, given: &Given<'_>) -> World {
     let names = references::references(&rollout);
-    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
     let fact = |found: Option<&Value>| found.map_or(Fact::Absent, |value| Fact::Known(value.clone()));
-    let service = |name: &String| (name.clone(), fact(given.find("", "Service", &namespace, name)));
+    let service = |name: &String| (name.clone(), fact(given.find(document, "", "Service", name)));
     let route = |route: &ObjectRef| {
         let group = route.api_version.split_once('/').map_or("", |(group, _)| group);
-        (route.clone(), fact(given.find(group, &route.kind, &route.namespace, &route.name)))
+        (route.clone(), fact(given.find(document, group, &route.kind, &route.name)))
     };
     let mut templates = BTreeMap::new();
     let mut open: Vec<TemplateRef> = names.templates.iter().cloned().collect();
@@ -75,7 +74,7 @@ fn world(rollout: Rollout, given: &Given<'_>) -> World {
         if templates.contains_key(&template) {
             continue;
         }
-        let fact = given.template(&namespace, &template).unwrap_or(Fact::Absent);
+        let fact = given.template(document, &template).unwrap_or(Fact::Absent);
         let nested = fact.known().and_then(|spec| spec.templates.as_ref());
         open.extend(nested.into_iter().flatten().filter_map(references::template));
         templates.insert(template, fact);
@@ -173,12 +172,13 @@ fn are_all_known(world: &World, templates: &[AnalysisTemplateRef]) -> bool {
     true
 }
 
-/// Objects that stand in the sources twice: the later one would replace the earlier one.
+/// Objects that stand twice in the files of one folder: the later one would replace the earlier one. Files of different folders
+/// are often variants that are never applied together.
 pub fn duplicates(documents: &[Document]) -> Vec<Finding> {
-    let mut seen: BTreeMap<[&str; 4], &Document> = BTreeMap::new();
+    let mut seen: BTreeMap<[&str; 5], &Document> = BTreeMap::new();
     let mut findings = Vec::new();
     for document in documents.iter().filter(|document| document.is_ours() && !document.name().is_empty()) {
-        let key = [document.api_version(), document.kind(), document.namespace(), document.name()];
+        let key = [document.folder(), document.api_version(), document.kind(), document.namespace(), document.name()];
         if let Some(first) = seen.get(&key) {
             let text = format!("has the same name as document {} of {}: one of them replaces the other", first.number, first.file);
             findings.push(document.finding(Problem::warning("metadata.name", text)));
