@@ -120,13 +120,20 @@ impl Lookout {
                     seen.remove(lease);
                 }
                 Err(CallError::Forbidden(_)) if self.may_lack_rights => {}
-                Err(CallError::Unanswered(why)) => {
-                    notices.unanswered(&why);
-                    return self.state();
+                Err(CallError::Forbidden(message)) => {
+                    let text = format!(
+                        "it may not be read, so nothing is done: grant get on leases with this name, as \
+                         deploy/cluster.yaml does ({message})"
+                    );
+                    notices.raise(&about, text);
+                    return Incumbent::Unknown;
                 }
                 Err(error) => {
-                    notices.raise(&about, format!("it could not be read, so nothing is done: {error}"));
-                    return Incumbent::Unknown;
+                    if let CallError::Unanswered(why) = &error {
+                        notices.unanswered(why);
+                    }
+                    tracing::debug!(%lease, %error, "could not be read; what was known of it still holds");
+                    return self.state();
                 }
             }
         }

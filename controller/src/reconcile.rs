@@ -23,6 +23,9 @@ const MAX_ROUNDS: u32 = 5;
 /// How often a Rollout is looked at again while something that it needs is still being listed.
 const STARTING_POLL: Duration = Duration::from_secs(1);
 
+/// A delay after a conflict that only its repetition makes so long.
+const REPEATED: Duration = Duration::from_millis(700);
+
 /// A clock that is set must not move a wake by more than this: within it, a decision is made anew.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
 
@@ -137,10 +140,15 @@ async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, 
             if wrote {
                 context.queue.add_at(key.clone(), Instant::now() + PATIENCE);
             }
+            let is_quiet = !wrote && plan.hold.is_none();
             context.known(key, |known| {
                 known.memory = plan.memory.clone();
                 known.delays = None;
                 known.trouble = None;
+                if is_quiet {
+                    // A Rollout that needs nothing needs no answers; ten thousand of them would be many templates.
+                    known.answers.clear();
+                }
             });
             true
         }
@@ -192,13 +200,14 @@ pub fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
     context.known(key, |known| known.trouble = Some(text.clone()));
     match failure.source.retry() {
         // A conflict is the usual way to learn that the cache is behind; only its repetition is worth a word.
-        Retry::AwaitChange => {
-            tracing::debug!(text, "the world has changed in between");
-            context.back_off(key);
-        }
-        Retry::Backoff => {
+        Retry::AwaitChange | Retry::Backoff => {
             let delay = context.back_off(key);
-            tracing::warn!(text, retry_in_ms = delay.as_millis(), "could not go on");
+            let retry_in_ms = delay.as_millis();
+            if failure.source.retry() == Retry::AwaitChange && delay < REPEATED {
+                tracing::debug!(text, retry_in_ms, "the world has changed in between");
+            } else {
+                tracing::warn!(text, retry_in_ms, "could not go on");
+            }
         }
         Retry::After(wait) => {
             tracing::warn!(text, "could not go on");
