@@ -45,6 +45,18 @@ impl ControllerConfig {
     }
 }
 
+/// Gives a user the rights of a controller.
+pub async fn grant(plane: &Plane, user: User) -> Result<()> {
+    let name = user.name();
+    let binding = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: test-{name}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}\n\
+         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {name}}}]\n"
+    );
+    plane.client.apply("", &binding).await?;
+    Ok(())
+}
+
 /// A running controller. It is killed when the value is dropped.
 #[derive(Debug)]
 pub struct Controller {
@@ -137,15 +149,37 @@ impl Controller {
         Ok(())
     }
 
-    /// Waits until it dies by itself, as a failpoint makes it.
+    /// Waits until it dies at its failpoint.
     pub async fn dies(&mut self, within: Duration) -> Result<()> {
+        let failpoint = self.config.failpoint.clone().context("it has no failpoint")?;
         let ended = tokio::time::timeout(within, self.component.ended()).await;
-        let status = ended.with_context(|| format!("it still lives after {} s", within.as_secs()))??;
+        let log = self.component.log_tail();
+        let status =
+            ended.with_context(|| format!("{failpoint} was not met within {} s:\n{log}", within.as_secs()))??;
+        // A panic has the same exit code, so the last words count too.
+        let last = log
+            .lines()
+            .rev()
+            .take(3)
+            .any(|line| line.contains("failpoint: the process ends here"));
         ensure!(
-            status.code() == Some(101),
-            "it ended with {status}, not at its failpoint"
+            status.code() == Some(101) && last,
+            "it ended with {status}, not at its failpoint {failpoint}:\n{log}"
         );
         Ok(())
+    }
+
+    /// Waits until it leads, as it says itself.
+    pub async fn leads(&self, within: Duration) -> Result<()> {
+        let what = format!("{} to lead", self.config.name);
+        wait_until(&what, within, || async {
+            Ok(self
+                .page("/debug/state")
+                .await?
+                .contains("leading:     true")
+                .then_some(()))
+        })
+        .await
     }
 
     /// Sends any signal.

@@ -137,13 +137,23 @@ fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize
             return ExitCode::FAILURE;
         }
     };
+    let all = async {
+        tokio::select! {
+            code = one_after_the_other(inside, config, tests, filtered_out) => code,
+            () = inside.ended() => ExitCode::from(inside::INTERRUPTED),
+        }
+    };
+    runtime.block_on(all)
+}
+
+async fn one_after_the_other(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize) -> ExitCode {
     let started = Instant::now();
     println!(
         "\nrunning {} test{}",
         tests.len(),
         if tests.len() == 1 { "" } else { "s" }
     );
-    let plane = match runtime.block_on(Plane::start(inside, config)) {
+    let plane = match Plane::start(inside, config).await {
         Ok(plane) => Arc::new(plane),
         Err(error) => {
             eprintln!("error: the plane did not start: {error:#}");
@@ -155,7 +165,7 @@ fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize
         ..Tally::default()
     };
     for test in tests {
-        match runtime.block_on(one(*test, Arc::clone(&plane))) {
+        match one(*test, Arc::clone(&plane)).await {
             Ok(()) => {
                 println!("test {} ... ok", test.name);
                 tally.passed += 1;

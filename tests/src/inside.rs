@@ -11,10 +11,13 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
+use crate::forward::{self, Forward};
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use xtask::prerequisites;
 use xtask::programs::{self, Programs};
 
@@ -30,6 +33,12 @@ const LOGS: &str = "SLUICE_BOX_INSIDE_LOGS";
 /// A file in the folder of the logs by which the inner program names its PID namespace to the outer one.
 const NAMESPACE: &str = ".namespace";
 
+/// How long the inner program may go on after the outer one was told to end, or died.
+pub const TIME_TO_END: Duration = Duration::from_secs(2);
+
+/// The exit code of a program that was told to end: 128 and the number of SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
 /// What the inner program knows about where it is.
 #[derive(Debug, Clone)]
 pub struct Inside {
@@ -39,6 +48,16 @@ pub struct Inside {
     pub logs: PathBuf,
     /// The programs of the cluster in a box.
     pub programs: Programs,
+    /// Turns true when the outer program wants the inner one to end.
+    end: watch::Receiver<bool>,
+}
+
+impl Inside {
+    /// Returns when the outer program was told to end. The body then has [`TIME_TO_END`] to return.
+    pub async fn ended(&self) {
+        // An error means that the thread that watches the outer program is gone, which it never is.
+        let _ = self.end.clone().wait_for(|end| *end).await;
+    }
 }
 
 /// Runs `body` inside. Called by the outer program, this starts the same program again in namespaces of its own, with the
@@ -46,9 +65,14 @@ pub struct Inside {
 ///
 /// `name` names the folder of logs that a failed run leaves, `target/box-logs/<name>`.
 pub fn enter(name: &str, body: impl FnOnce(&Inside) -> ExitCode) -> ExitCode {
+    enter_forwarding(name, &[], body)
+}
+
+/// Like [`enter`], and connections to the given ports of the outer 127.0.0.1 come out inside.
+pub fn enter_forwarding(name: &str, forwards: &[Forward], body: impl FnOnce(&Inside) -> ExitCode) -> ExitCode {
     let result = match (std::env::var_os(STATE), std::env::var_os(LOGS)) {
         (Some(state), Some(logs)) => prepare(state.into(), logs.into()).map(|inside| body(&inside)),
-        _ => start(name),
+        _ => start(name, forwards),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -87,7 +111,7 @@ pub fn target_folder() -> Result<PathBuf> {
 
 // ---- the outer program
 
-fn start(name: &str) -> Result<ExitCode> {
+fn start(name: &str, forwards: &[Forward]) -> Result<ExitCode> {
     prerequisites::for_run()?;
     programs::build(&mut |line| eprintln!("box: {line}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +125,7 @@ fn start(name: &str) -> Result<ExitCode> {
     for folder in [&logs, &state] {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
-    let ended = runtime.block_on(supervise(&logs, &state));
+    let ended = runtime.block_on(supervise(&logs, &state, forwards));
     let left = processes_left(&logs);
     fs::remove_dir(&state).with_context(|| format!("remove {}", state.display()))?;
     let left = left?;
@@ -109,21 +133,23 @@ fn start(name: &str) -> Result<ExitCode> {
         eprintln!("error: processes outlived their namespace: {left:?}");
     }
     let code = ended?;
-    if code == 0 && left.is_empty() {
+    if matches!(code, 0 | INTERRUPTED) && left.is_empty() {
         fs::remove_dir_all(&logs).with_context(|| format!("remove {}", logs.display()))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::from(code));
     }
     if kept.exists() {
         fs::remove_dir_all(&kept).with_context(|| format!("remove {}", kept.display()))?;
     }
     fs::rename(&logs, &kept).with_context(|| format!("keep the logs in {}", kept.display()))?;
     eprintln!("the logs of each component are in {}", kept.display());
-    Ok(ExitCode::from(if code == 0 { 1 } else { code }))
+    Ok(ExitCode::from(code.max(1)))
 }
 
 /// Runs the inner program to its end, or ends it when this program is told to end; its exit code.
-async fn supervise(logs: &Path, state: &Path) -> Result<u8> {
+async fn supervise(logs: &Path, state: &Path, forwards: &[Forward]) -> Result<u8> {
     let own = std::env::current_exe().context("find the path of this program")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let mut child = Command::new("unshare")
         .args([
             "--user",
@@ -143,15 +169,52 @@ async fn supervise(logs: &Path, state: &Path) -> Result<u8> {
         .spawn()
         .context("start unshare")?;
     let lifeline = child.stdin.take();
-    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
-    let status = tokio::select! {
-        status = child.wait() => status,
-        _ = interrupt.recv() => { drop(lifeline); child.wait().await }
-        _ = terminate.recv() => { drop(lifeline); child.wait().await }
+    let forwarding = async {
+        if forwards.is_empty() {
+            return std::future::pending().await;
+        }
+        forward::run(first_process(logs).await?, forwards).await
+    };
+    let interrupted = tokio::select! {
+        status = child.wait() => return Ok(exit_code(status.context("wait for the inner program")?)),
+        Err(error) = forwarding => {
+            // It also ends when the namespace does; then that is what matters.
+            drop(lifeline);
+            let status = child.wait().await.context("wait for the inner program")?;
+            return if status.code() == Some(INTERRUPTED.into()) { Err(error) } else { Ok(exit_code(status)) };
+        }
+        _ = interrupt.recv() => INTERRUPTED,
+        _ = terminate.recv() => INTERRUPTED,
+    };
+    drop(lifeline);
+    child.wait().await.context("wait for the inner program")?;
+    Ok(interrupted)
+}
+
+fn exit_code(status: std::process::ExitStatus) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101)
+}
+
+/// The id, as it is seen outside, of the first process of the namespace, once there is one.
+async fn first_process(logs: &Path) -> Result<u32> {
+    let give_up = Instant::now() + Duration::from_mins(1);
+    loop {
+        let first = processes_left(logs)?.into_iter().find(|id| {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            // The ids of a process in all its namespaces, the innermost last.
+            status
+                .lines()
+                .any(|line| line.starts_with("NSpid:") && line.split_whitespace().next_back() == Some("1"))
+        });
+        if let Some(id) = first {
+            return Ok(id);
+        }
+        ensure!(
+            Instant::now() < give_up,
+            "the inner program did not start within a minute"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    .context("wait for the inner program")?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101))
 }
 
 /// The ids of the processes that are still in the PID namespace of the inner program.
@@ -176,7 +239,7 @@ fn prepare(state: PathBuf, logs: PathBuf) -> Result<Inside> {
         std::process::id() == 1,
         "{STATE} is set, but this program is not the first of a PID namespace; unset it"
     );
-    end_with_the_outer_program();
+    let end = end_with_the_outer_program();
     let namespace = fs::read_link("/proc/self/ns/pid").context("read the PID namespace")?;
     fs::write(logs.join(NAMESPACE), namespace.to_string_lossy().as_bytes()).context("write the PID namespace")?;
     tool(
@@ -191,16 +254,26 @@ fn prepare(state: PathBuf, logs: PathBuf) -> Result<Inside> {
     let programs = programs::build(&mut |line| eprintln!("box: {line}"))?;
     // The first crypto provider that is installed serves every TLS client of the process; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(Inside { state, logs, programs })
+    Ok(Inside {
+        state,
+        logs,
+        programs,
+        end,
+    })
 }
 
-/// Ends this process, and with it the namespace, when the outer program closes our standard input, as it does by dying.
-fn end_with_the_outer_program() {
-    std::thread::spawn(|| {
+/// Ends this process, and with it the namespace, soon after the outer program closes our standard input, as it does by
+/// dying. What is returned turns true at once.
+fn end_with_the_outer_program() -> watch::Receiver<bool> {
+    let (told, end) = watch::channel(false);
+    std::thread::spawn(move || {
         let mut sink = [0; 64];
         while std::io::stdin().read(&mut sink).is_ok_and(|read| read > 0) {}
-        std::process::exit(130);
+        told.send_replace(true);
+        std::thread::sleep(TIME_TO_END);
+        std::process::exit(INTERRUPTED.into());
     });
+    end
 }
 
 fn tool(program: &str, args: &[&str]) -> Result<()> {
@@ -218,4 +291,101 @@ fn tool(program: &str, args: &[&str]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// Not a test: the program that the tests below run. It enters, starts a process that nobody waits for, and stays, or
+    /// leaves when there is a file `leave` in its logs.
+    #[test]
+    #[ignore = "the tests below run it"]
+    fn stays_inside() {
+        let code = enter("stays-inside", |inside| {
+            let sleep = Command::new("sleep").arg("1000").spawn();
+            assert!(sleep.is_ok(), "{sleep:?}");
+            fs::write(inside.logs.join("there"), "").expect("the folder is there");
+            while !inside.logs.join("leave").exists() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ExitCode::SUCCESS
+        });
+        // The inner program must not go on with the test harness, nor the outer one hide how it went.
+        std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+    }
+
+    struct Held {
+        outer: Child,
+        logs: PathBuf,
+    }
+
+    fn held() -> Held {
+        let outer = Command::new(std::env::current_exe().expect("this program has a path"))
+            .args([
+                "inside::tests::stays_inside",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+                "--quiet",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("this program can be started");
+        let folder = target_folder().expect("this program has a path").join("box-logs");
+        let logs = folder.join(format!("stays-inside.{}", outer.id()));
+        eventually("the inner program is there", || logs.join("there").exists());
+        assert_eq!(
+            processes_left(&logs).expect("/proc is there").len(),
+            2,
+            "the inner program and its child"
+        );
+        Held { outer, logs }
+    }
+
+    fn eventually(what: &str, condition: impl Fn() -> bool) {
+        let give_up = Instant::now() + Duration::from_mins(1);
+        while !condition() {
+            assert!(Instant::now() < give_up, "waited a minute: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_body_returns_before_its_processes() {
+        let mut held = held();
+        fs::write(held.logs.join("leave"), "").expect("the folder is there");
+        let status = held.outer.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        assert!(!held.logs.exists(), "the logs of a good run are removed");
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_outer_program_is_told_to_end() {
+        let mut held = held();
+        let id = i32::try_from(held.outer.id()).expect("ids are small");
+        let id = rustix::process::Pid::from_raw(id).expect("it is not 0");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
+        held.outer.wait().expect("it ends");
+        assert!(
+            !held.logs.exists(),
+            "it was told to end: that is no failure whose logs are needed"
+        );
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_outer_program_is_killed() {
+        let mut held = held();
+        held.outer.kill().expect("it runs");
+        held.outer.wait().expect("it ends");
+        eventually("no process is left", || {
+            processes_left(&held.logs).expect("/proc is there").is_empty()
+        });
+        fs::remove_dir_all(&held.logs).expect("it is there");
+        let state = std::env::temp_dir().join(format!("sluice-box-stays-inside-{}", held.outer.id()));
+        fs::remove_dir(state).expect("it is there and empty: its content was in memory");
+    }
 }

@@ -1,13 +1,13 @@
 //! The application of the end-to-end tests: a Rollout with its Services, route and analysis template, and what is waited for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;
 use serde_json::{Value, json};
 use sluice_crds::{Rollout, RolloutStatus};
 
-use crate::{Plane, wait_until};
+use crate::{History, Load, LoadConfig, Plane, wait_until};
 
 /// A version of the application.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,8 @@ pub struct Shop {
     pub end: End,
     /// `spec.strategy` as YAML flow, with `SPACE` for the namespace.
     pub strategy: Value,
+    /// Further fields of `spec`.
+    pub further: Value,
 }
 
 impl Shop {
@@ -62,6 +64,7 @@ impl Shop {
             replicas,
             end: End::AfterEndpoints,
             strategy,
+            further: json!({}),
         }
     }
 
@@ -79,6 +82,15 @@ impl Shop {
             replicas,
             end: End::AfterEndpoints,
             strategy,
+            further: json!({}),
+        }
+    }
+
+    /// A canary without a router: the split is the ratio of pods.
+    pub fn basic(space: &str, replicas: u32, steps: &Value) -> Self {
+        Self {
+            strategy: json!({ "canary": { "maxSurge": 1, "maxUnavailable": 0, "steps": steps } }),
+            ..Self::canary(space, replicas, steps)
         }
     }
 
@@ -104,7 +116,7 @@ impl Shop {
             End::AfterEndpoints => annotations["box.sluice.dev/end-after-endpoints"] = "1s".into(),
             End::PreStop => container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 3 } } }),
         }
-        json!({
+        let mut rollout = json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": { "name": "shop" },
@@ -117,7 +129,11 @@ impl Shop {
                 },
                 "strategy": self.strategy,
             },
-        })
+        });
+        for (field, value) in self.further.as_object().into_iter().flatten() {
+            rollout["spec"][field] = value.clone();
+        }
+        rollout
     }
 
     /// Applies everything but the Rollout.
@@ -199,6 +215,32 @@ impl Shop {
             .patch_status("shop", &kube::api::PatchParams::default(), &patch)
             .await?;
         Ok(())
+    }
+
+    /// Promotes past the present pause, as the kubectl plugins do.
+    pub async fn promote(&self, plane: &Plane) -> Result<()> {
+        self.command(plane, json!({ "pauseConditions": null })).await
+    }
+
+    /// Every version of the Rollout from now on.
+    pub async fn history(&self, plane: &Plane) -> Result<History> {
+        History::start(plane, "argoproj.io/v1alpha1", "Rollout", &self.space, "shop").await
+    }
+
+    /// Sends so many requests per second, and returns when the last 200 were all answered well by one version.
+    pub async fn load(&self, rate: u32, version: &str, within: Duration) -> Result<Load> {
+        let load = Load::start(LoadConfig::new(&self.host(), rate))?;
+        let mark = Instant::now();
+        wait_until(&format!("all traffic on {version}"), within, || async {
+            let traffic = load.so_far().after(mark);
+            let recent: Vec<_> = traffic.records().iter().rev().take(200).collect();
+            let all = recent
+                .iter()
+                .all(|record| record.version.as_deref() == Some(version) && !record.outcome.is_failure());
+            Ok((recent.len() == 200 && all).then_some(()))
+        })
+        .await?;
+        Ok(load)
     }
 
     /// Waits until Traefik has these weights in force, which is the exact acknowledgement that users' clusters do not have.

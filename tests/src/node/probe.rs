@@ -118,7 +118,11 @@ pub(super) fn port(container: &Container, port: &IntOrString) -> Option<u16> {
     let number = match port {
         IntOrString::Int(number) => *number,
         IntOrString::String(name) => name.parse().ok().or_else(|| {
-            let named = container.ports.iter().flatten().find(|own| own.name.as_deref() == Some(name.as_str()))?;
+            let named = container
+                .ports
+                .iter()
+                .flatten()
+                .find(|own| own.name.as_deref() == Some(name.as_str()))?;
             Some(named.container_port)
         })?,
     };
