@@ -63,13 +63,18 @@ fn finish(mut crd: CustomResourceDefinition, subresources: Subresources) -> Cust
     crd
 }
 
-/// Removes `nullable` everywhere, and the line breaks that descriptions have from the source code.
+/// Removes `nullable` everywhere, and the line breaks that descriptions have from the source code. Gives int-or-string the
+/// bounds that int32 has: a larger number would be stored, and then no client in any language could decode the object.
 fn make_structural(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             map.remove("nullable");
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace('\n', " ");
+            }
+            if map.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+                map.insert("minimum".to_owned(), i32::MIN.into());
+                map.insert("maximum".to_owned(), i32::MAX.into());
             }
             map.values_mut().for_each(make_structural);
         }

@@ -61,6 +61,10 @@ fn schemas_are_structural() {
             if !typed && schema["x-kubernetes-int-or-string"] != true && !is_raw(schema) {
                 problems.push(format!("{path} has no type"));
             }
+            let bounds = json!([schema["minimum"], schema["maximum"]]);
+            if schema["x-kubernetes-int-or-string"] == true && bounds != json!([-2_147_483_648.0, 2_147_483_647.0]) {
+                problems.push(format!("{path} admits numbers that nobody can decode"));
+            }
             if schema.get("properties").is_some() && schema.get("additionalProperties").is_some() {
                 problems.push(format!("{path} has properties and additionalProperties"));
             }
