@@ -73,6 +73,7 @@ fn decide_valid<'a>(mut turn: Turn<'a>, context: &Context<'a>) -> Plan {
         blue_green::act(&mut turn, context, blue_green, &traffic, &status);
     }
     sets::collect(&mut turn, context, &traffic, &status);
+    runs::collect(&mut turn, context, &status);
     if !turn.asks.is_empty() {
         return asked(turn);
     }

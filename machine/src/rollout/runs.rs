@@ -268,15 +268,17 @@ pub(super) fn act(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutSt
             resource_version: run.resource_version.clone(),
         });
     }
-    collect(
-        turn,
-        context,
-        runs.values().filter(|run| !kept.contains(&run.name)).collect(),
-    );
 }
 
-/// Deletes the oldest run beyond the history limits (5 successful and 5 others, by default).
-fn collect(turn: &mut Turn<'_>, context: &Context<'_>, mut past: Vec<&Run>) {
+/// Deletes the oldest run beyond the history limits (5 successful and 5 others, by default). Comes after everything that
+/// moves pods or traffic: a plan has one irreversible effect at most, and this one can wait.
+pub(super) fn collect(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) {
+    let Fact::Known(runs) = &context.world.runs else { return };
+    let kept: Vec<String> = roles(context, status)
+        .into_iter()
+        .filter_map(|role| Some(role.named(status)?.name.clone()))
+        .collect();
+    let mut past: Vec<&Run> = runs.values().filter(|run| !kept.contains(&run.name)).collect();
     let limits = context.rollout.spec.analysis.as_ref();
     let limit = |limit: Option<i32>| limit.map_or(5, |limit| usize::try_from(limit).unwrap_or(0));
     past.retain(|run| run.phase.completed());

@@ -160,6 +160,25 @@ impl Scene {
         self
     }
 
+    /// A run of an earlier update, which was successful.
+    fn past_run(mut self, name: &str) -> Self {
+        let run = crate::Run {
+            name: name.to_owned(),
+            uid: format!("uid-{name}"),
+            resource_version: "60".to_owned(),
+            created_at: START.parse().expect("a time"),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            phase: sluice_crds::AnalysisPhase::Successful,
+            message: None,
+            terminating: false,
+        };
+        if let Fact::Known(runs) = &mut self.world.runs {
+            runs.insert(name.to_owned(), run);
+        }
+        self
+    }
+
     fn route(mut self, canary: u32) -> Self {
         let parent = json!({ "name": "gateway" });
         let met = |type_: &str| json!({ "type": type_, "status": "True", "observedGeneration": 3, "reason": "", "message": "" });
@@ -592,6 +611,39 @@ fn a_complete_update_moves_the_stable_service_first_and_scales_down_last() {
         &expect![[r#"
         phase="Healthy"
         annotate shop-v1 {"annotations":{"scale-down-deadline":"2026-01-01T00:00:30Z"}}"#]],
+    );
+}
+
+#[test]
+fn a_past_run_is_deleted_only_when_nothing_moves() {
+    let complete = |stable: &str, canary: u32| {
+        let update = scene(4, routed(json!([{ "setWeight": 100 }])))
+            .version("v2")
+            .status(stable_on("v2", "v2", 1))
+            .spec(json!({ "analysis": { "successfulRunHistoryLimit": 0 } }));
+        let update = with_steps(update)
+            .service("stable", Some(stable))
+            .service("canary", Some("v2"))
+            .route(canary);
+        update.set("v1", 1, 0, 0).set("v2", 2, 4, 4).past_run("shop-old")
+    };
+    check(
+        &complete("v1", 100),
+        &expect![[r#"
+        phase="Healthy"
+        switch stable to v2"#]],
+    );
+    check(
+        &complete("v2", 100),
+        &expect![[r#"
+        phase="Healthy"
+        split canary 0 stable 100"#]],
+    );
+    check(
+        &complete("v2", 0),
+        &expect![[r#"
+        phase="Healthy"
+        DeleteRun { name: "shop-old", uid: "uid-shop-old" }"#]],
     );
 }
 
