@@ -127,6 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn completion_scripts_are_for_the_name_that_shells_see() {
+        for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+            let cli = Cli::try_parse_from(["kubectl-sluice", "completion", shell]).unwrap();
+            let Command::Completion(args) = cli.command else {
+                panic!("{shell}")
+            };
+            let mut out = Vec::new();
+            commands::completion::run(&args, &mut Screen::new(&mut out, false, false)).unwrap();
+            let script = String::from_utf8(out).unwrap();
+            assert!(
+                script.contains("kubectl-sluice") && script.contains("promote"),
+                "{shell}"
+            );
+        }
+    }
+
+    #[test]
     fn command_lines_that_users_of_argos_plugin_type_are_understood() {
         let rows = [
             "get rollout backend -w",

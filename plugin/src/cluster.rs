@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use futures::{Stream, StreamExt};
 use http::{Method, Request};
 use kube::{
@@ -123,14 +124,19 @@ impl Connection {
         let mut config = match &self.kubeconfig {
             Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
             None if self.context.is_some() => Config::from_kubeconfig(&options).await?,
-            None => Config::infer().await?,
+            None => Config::infer()
+                .await
+                .context("no cluster is known: name a file with --kubeconfig or $KUBECONFIG")?,
         };
         config.default_retry = false;
         config.connect_timeout = Some(Duration::from_secs(10));
         if let Some(user) = &self.as_user {
             config.auth_info.impersonate = Some(user.clone());
         }
-        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let namespace = self
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.default_namespace.clone());
         let address = config.cluster_url.to_string();
         let mut cluster = Cluster::new(Client::try_from(config)?, &namespace);
         cluster.address = address;
@@ -163,7 +169,11 @@ impl Cluster {
         let mut objects = Vec::new();
         let mut proceed = String::new();
         loop {
-            let query = query(&[("limit", &PAGE.to_string()), ("labelSelector", labels), ("continue", &proceed)]);
+            let query = query(&[
+                ("limit", &PAGE.to_string()),
+                ("labelSelector", labels),
+                ("continue", &proceed),
+            ]);
             let request = Request::builder().uri(format!("{}?{query}", resource.path(namespace, "")));
             let mut page = self.call(request, Vec::new(), about).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
@@ -261,7 +271,9 @@ impl Cluster {
             .body(Vec::new())
             .map_err(|error| about.unreachable(&error))?;
         let opened = tokio::time::timeout(CALL_TIMEOUT, self.client.request_events::<Value>(request)).await;
-        let events = opened.map_err(|_| about.unreachable(&"timed out"))?.map_err(|error| about.failed(&error))?;
+        let events = opened
+            .map_err(|_| about.unreachable(&"timed out"))?
+            .map_err(|error| about.failed(&error))?;
         let what = about.to_string();
         Ok(events.map(move |event| {
             event.map_err(|error| CallError::Unreachable {
@@ -271,12 +283,7 @@ impl Cluster {
         }))
     }
 
-    async fn call(
-        &self,
-        request: http::request::Builder,
-        body: Vec<u8>,
-        about: About<'_>,
-    ) -> Result<Value, CallError> {
+    async fn call(&self, request: http::request::Builder, body: Vec<u8>, about: About<'_>) -> Result<Value, CallError> {
         let request = request.body(body).map_err(|error| about.unreachable(&error))?;
         match tokio::time::timeout(CALL_TIMEOUT, self.client.request(request)).await {
             Ok(Ok(value)) => Ok(value),
@@ -403,9 +410,18 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn query(pairs: &[(&str, &str)]) -> String {
     let escaped = |text: &str| -> String {
         let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let one = |byte: u8| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        let one = |byte: u8| {
+            if keep(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        };
         text.bytes().map(one).collect()
     };
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
-    pairs.map(|(key, value)| format!("{key}={}", escaped(value))).collect::<Vec<_>>().join("&")
+    pairs
+        .map(|(key, value)| format!("{key}={}", escaped(value)))
+        .collect::<Vec<_>>()
+        .join("&")
 }

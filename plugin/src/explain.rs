@@ -17,18 +17,28 @@ use crate::{
 /// More questions in a row than decisions ever have.
 const MAX_ROUNDS: usize = 8;
 
-/// Decides at `now` as the controller would, and answers what it asks from the API. `memory` is that of the decision before, and
-/// is kept up to date; without one, changes are taken to have been acknowledged when they were written.
+/// What is kept from one look to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Recollection {
+    memory: Option<Memory>,
+    /// What the API server makes of pod templates. A template is part of the question, so that the answer stays right.
+    defaults: BTreeMap<Ask, Answered>,
+}
+
+/// Decides at `now` as the controller would, and answers what it asks from the API. At the first look, changes are taken to have
+/// been acknowledged when they were written; later looks see for themselves.
 ///
 /// Assumption: the controller has its default settings.
 pub async fn explain(
     cluster: &Cluster,
     observation: &mut Observation,
-    memory: &mut Option<Memory>,
+    recollection: &mut Recollection,
     now: Timestamp,
 ) -> Plan {
-    let first = memory.is_none();
-    observation.world.memory = memory.take().unwrap_or_default();
+    let known = recollection.memory.take();
+    let first = known.is_none();
+    observation.world.memory = known.unwrap_or_default();
+    observation.world.answers = std::mem::take(&mut recollection.defaults);
     let mut plan = answered(cluster, observation, now).await;
     if first {
         // When somebody first looks, everything that is acknowledged was first seen so now, and would seem to drain now.
@@ -40,7 +50,10 @@ pub async fn explain(
         observation.world.memory = plan.memory.clone();
         plan = answered(cluster, observation, now).await;
     }
-    *memory = Some(plan.memory.clone());
+    let lasts = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Known(_)));
+    let lasting = observation.world.answers.iter().filter(|(_, answered)| lasts(answered));
+    recollection.defaults = lasting.map(|(ask, answered)| (ask.clone(), answered.clone())).collect();
+    recollection.memory = Some(plan.memory.clone());
     plan
 }
 
@@ -86,15 +99,22 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
 pub fn pair(rollout: &Rollout) -> Pair<'_> {
     let canary = rollout.spec.canary();
     Pair {
-        stable: canary.and_then(|canary| canary.stable_service.as_deref()).unwrap_or_default(),
-        canary: canary.and_then(|canary| canary.canary_service.as_deref()).unwrap_or_default(),
+        stable: canary
+            .and_then(|canary| canary.stable_service.as_deref())
+            .unwrap_or_default(),
+        canary: canary
+            .and_then(|canary| canary.canary_service.as_deref())
+            .unwrap_or_default(),
     }
 }
 
 /// The pod template with the API server's defaults, by a create that stores nothing. The controller asks in the same way.
 async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
     let template = rollout.spec.template.clone().unwrap_or(Value::Null);
-    let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let labels = template
+        .pointer("/metadata/labels")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let object = json!({
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -102,10 +122,15 @@ async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
         "spec": { "replicas": 0, "selector": { "matchLabels": labels }, "template": template },
     });
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or(&cluster.namespace);
-    match cluster.create(&Resource::replica_sets(), namespace, &object, true).await {
+    match cluster
+        .create(&Resource::replica_sets(), namespace, &object, true)
+        .await
+    {
         Ok(mut created) => match created.pointer_mut("/spec/template").map(Value::take) {
             Some(template) => Fact::Known(template),
-            None => Fact::Unknown(Why::Failed("the API server returned a ReplicaSet without a template".to_owned())),
+            None => Fact::Unknown(Why::Failed(
+                "the API server returned a ReplicaSet without a template".to_owned(),
+            )),
         },
         Err(error) => unknown(&error),
     }
@@ -114,7 +139,10 @@ async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
 /// The ready endpoints of a Service by revision. Endpoints without a pod, or of a pod without revision, have the empty one.
 async fn endpoints(cluster: &Cluster, observation: &Observation, service: &str) -> Fact<Endpoints> {
     let labels = format!("kubernetes.io/service-name={service}");
-    let slices = match cluster.list(&Resource::endpoint_slices(), &cluster.namespace, &labels).await {
+    let slices = match cluster
+        .list(&Resource::endpoint_slices(), &cluster.namespace, &labels)
+        .await
+    {
         Ok(slices) if slices.is_empty() => return Fact::Absent,
         Ok(slices) => slices,
         Err(error) => return unknown(&error),
@@ -126,23 +154,35 @@ async fn endpoints(cluster: &Cluster, observation: &Observation, service: &str) 
     };
     let mut endpoints = Endpoints::default();
     let mut counted = BTreeSet::new();
-    let list = slices.iter().filter_map(|slice| slice.get("endpoints")?.as_array()).flatten();
+    let list = slices
+        .iter()
+        .filter_map(|slice| slice.get("endpoints")?.as_array())
+        .flatten();
     for endpoint in list.filter(|endpoint| is_ready(endpoint)) {
         let text = |pointer: &str| endpoint.pointer(pointer).and_then(Value::as_str);
-        let target = text("/targetRef/name").or_else(|| text("/addresses/0")).unwrap_or_default();
+        let target = text("/targetRef/name")
+            .or_else(|| text("/addresses/0"))
+            .unwrap_or_default();
         // One pod stands in a slice for each address family.
         if !counted.insert(target) {
             continue;
         }
         let pod = pods.get(target);
-        *endpoints.ready.entry(pod.map(|pod| pod.revision.clone()).unwrap_or_default()).or_default() += 1;
+        *endpoints
+            .ready
+            .entry(pod.map(|pod| pod.revision.clone()).unwrap_or_default())
+            .or_default() += 1;
     }
     Fact::Known(endpoints)
 }
 
 /// By the API, an endpoint whose readiness is not told is ready.
 fn is_ready(endpoint: &Value) -> bool {
-    let condition = |name: &str| endpoint.pointer(&format!("/conditions/{name}")).and_then(Value::as_bool);
+    let condition = |name: &str| {
+        endpoint
+            .pointer(&format!("/conditions/{name}"))
+            .and_then(Value::as_bool)
+    };
     condition("ready").unwrap_or(true) && condition("terminating") != Some(true)
 }
 
@@ -157,14 +197,23 @@ fn effect(effect: &Effect) -> String {
             let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(0);
             format!("create ReplicaSet {name} with {replicas} pods")
         }
-        Effect::PatchReplicaSet { name, replicas: Some((from, to)), .. } => {
+        Effect::PatchReplicaSet {
+            name,
+            replicas: Some((from, to)),
+            ..
+        } => {
             format!("scale ReplicaSet {name} from {from} to {to} pods")
         }
-        Effect::PatchReplicaSet { name, replicas: None, .. } => format!("annotate ReplicaSet {name}"),
+        Effect::PatchReplicaSet {
+            name, replicas: None, ..
+        } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("make Service {name} select revision {revision}"),
         Effect::SetSplit { route, split, .. } => {
-            let parts = split.parts.iter().map(|(dest, weight)| format!("{} {weight}", dest.service));
+            let parts = split
+                .parts
+                .iter()
+                .map(|(dest, weight)| format!("{} {weight}", dest.service));
             format!("set {route} to {}", parts.collect::<Vec<_>>().join(" / "))
         }
         Effect::CreateRun { name, .. } => format!("start AnalysisRun {name}"),

@@ -21,12 +21,19 @@ fn main() -> ExitCode {
     };
     let mut out = std::io::stdout();
     let terminal = out.is_terminal();
-    let mut screen = Screen::new(&mut out, terminal, cli.wants_colour());
+    let mut screen = Screen::new(&mut out, terminal, cli.wants_colour()).sized(size);
     match runtime.block_on(cli::run(cli, &mut screen)) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => complain(&error),
     }
+}
+
+/// Columns and lines of the terminal.
+fn size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {

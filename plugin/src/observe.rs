@@ -84,13 +84,22 @@ pub async fn observe(cluster: &Cluster, name: &str) -> Result<Observation, CallE
     let details = details.filter(|value| read::run(value, &rollout).is_some()).cloned();
     let details = details.filter_map(|value| serde_json::from_value::<AnalysisRun>(value).ok());
     let named_run = |run: AnalysisRun| Some((run.metadata.name.clone()?, run));
-    let instance_id = rollout.metadata.labels.as_ref().and_then(|labels| labels.get(names::label::INSTANCE_ID)).cloned();
+    let instance_id = rollout
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(names::label::INSTANCE_ID))
+        .cloned();
     Ok(Observation {
         runs: details.filter_map(named_run).collect(),
         pods: keyed(pods, |value| pod(value).map(|pod| (pod.name.clone(), pod))),
         world: World {
-            replica_sets: keyed(sets, |value| read::replica_set(value, &rollout).map(|set| (set.name.clone(), set))),
-            runs: keyed(runs, |value| read::run(value, &rollout).map(|run| (run.name.clone(), run))),
+            replica_sets: keyed(sets, |value| {
+                read::replica_set(value, &rollout).map(|set| (set.name.clone(), set))
+            }),
+            runs: keyed(runs, |value| {
+                read::run(value, &rollout).map(|run| (run.name.clone(), run))
+            }),
             services: services.into_iter().collect(),
             routes: routes.into_iter().collect(),
             templates,
@@ -109,7 +118,10 @@ pub async fn observe(cluster: &Cluster, name: &str) -> Result<Observation, CallE
 
 /// Reads a Rollout as typed object.
 pub fn decode(object: Value) -> Result<Rollout, CallError> {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let what = format!("rollout '{name}'");
     serde_json::from_value(object).map_err(|error| CallError::Undecodable {
         what,
@@ -121,17 +133,29 @@ pub fn decode(object: Value) -> Result<Rollout, CallError> {
 pub async fn not_found(cluster: &Cluster, name: &str) -> anyhow::Error {
     let namespace = cluster.namespace.as_str();
     let text = format!("there is no rollout '{name}' in namespace '{namespace}'");
-    let here = cluster.list(&Resource::rollouts(), namespace, "").await.unwrap_or_default();
+    let here = cluster
+        .list(&Resource::rollouts(), namespace, "")
+        .await
+        .unwrap_or_default();
     let here: Vec<&str> = here.iter().filter_map(|object| metadata(object, "name")).collect();
     let alike = text::similar(name, here.iter().copied());
     if !alike.is_empty() {
         return anyhow::anyhow!("{text}; did you mean {}?", quoted(&alike));
     }
     let everywhere = cluster.list(&Resource::rollouts(), "", "").await.unwrap_or_default();
-    let same = everywhere.iter().filter(|object| metadata(object, "name") == Some(name));
-    let places: Vec<String> = same.filter_map(|object| metadata(object, "namespace")).map(str::to_owned).collect();
+    let same = everywhere
+        .iter()
+        .filter(|object| metadata(object, "name") == Some(name));
+    let places: Vec<String> = same
+        .filter_map(|object| metadata(object, "namespace"))
+        .map(str::to_owned)
+        .collect();
     if places.is_empty() {
-        let all = if here.is_empty() { "; there is none at all".to_owned() } else { String::new() };
+        let all = if here.is_empty() {
+            "; there is none at all".to_owned()
+        } else {
+            String::new()
+        };
         anyhow::anyhow!("{text}{all}")
     } else {
         anyhow::anyhow!("{text}; there is one in namespace {}", quoted(&places))
@@ -147,7 +171,11 @@ pub async fn failed(cluster: &Cluster, name: &str, error: CallError) -> anyhow::
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(" or ")
+    names
+        .iter()
+        .map(|name| format!("'{name}'"))
+        .collect::<Vec<_>>()
+        .join(" or ")
 }
 
 /// A text field of the metadata.
@@ -194,10 +222,7 @@ async fn route(cluster: &Cluster, route: &ObjectRef) -> (ObjectRef, Fact<Value>)
 }
 
 /// The templates, and those that they name in turn.
-async fn templates(
-    cluster: &Cluster,
-    mut open: Vec<TemplateRef>,
-) -> BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> {
+async fn templates(cluster: &Cluster, mut open: Vec<TemplateRef>) -> BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> {
     let mut known: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> = BTreeMap::new();
     while !open.is_empty() {
         open.sort();
@@ -242,14 +267,23 @@ async fn extensions(cluster: &Cluster) -> bool {
 
 /// Whether a CRD has the fields that Sluice adds.
 pub fn has_extensions(definition: &Value) -> bool {
-    let marker = definition.pointer("/metadata/annotations").and_then(|all| all.get(names::annotation::EXTENSIONS));
+    let marker = definition
+        .pointer("/metadata/annotations")
+        .and_then(|all| all.get(names::annotation::EXTENSIONS));
     marker.and_then(Value::as_str) == Some(names::annotation::EXTENSIONS_V1)
 }
 
 /// The live leader of Argo's own controller, where its Lease can be read and is where Argo's manifests put it.
 async fn incumbent(cluster: &Cluster, rollout: &Rollout) -> Option<String> {
-    let id = rollout.metadata.labels.as_ref().and_then(|labels| labels.get(names::label::INSTANCE_ID));
-    let name = id.map_or_else(|| names::ARGO_LEASE.to_owned(), |id| format!("{}-{id}", names::ARGO_LEASE));
+    let id = rollout
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(names::label::INSTANCE_ID));
+    let name = id.map_or_else(
+        || names::ARGO_LEASE.to_owned(),
+        |id| format!("{}-{id}", names::ARGO_LEASE),
+    );
     let lease = cluster.get(&Resource::leases(), ARGO_NAMESPACE, &name).await.ok()?;
     lease_holder(&lease, Timestamp::now())
 }
@@ -257,7 +291,10 @@ async fn incumbent(cluster: &Cluster, rollout: &Rollout) -> Option<String> {
 /// Who holds a Lease, as far as a clock here can tell.
 pub fn lease_holder(lease: &Value, now: Timestamp) -> Option<String> {
     let spec = lease.get("spec")?;
-    let holder = spec.get("holderIdentity")?.as_str().filter(|holder| !holder.is_empty())?;
+    let holder = spec
+        .get("holderIdentity")?
+        .as_str()
+        .filter(|holder| !holder.is_empty())?;
     let renewed: Timestamp = spec.get("renewTime")?.as_str()?.parse().ok()?;
     let seconds = spec.get("leaseDurationSeconds").and_then(Value::as_i64).unwrap_or(0);
     let expires = renewed.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
@@ -269,18 +306,25 @@ pub fn pod(object: &Value) -> Option<Pod> {
     let statuses = object.pointer("/status/containerStatuses").and_then(Value::as_array);
     let statuses = || statuses.into_iter().flatten();
     let ready = |status: &&Value| status.get("ready").and_then(Value::as_bool) == Some(true);
-    let containers = object.pointer("/spec/containers").and_then(Value::as_array).map_or(0, Vec::len);
+    let containers = object
+        .pointer("/spec/containers")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
     let labels = object.pointer("/metadata/labels")?;
     Some(Pod {
         name: metadata(object, "name")?.to_owned(),
         uid: metadata(object, "uid")?.to_owned(),
-        owner: read::controller_uid(object.get("metadata")?).unwrap_or_default().to_owned(),
+        owner: read::controller_uid(object.get("metadata")?)
+            .unwrap_or_default()
+            .to_owned(),
         revision: labels.get(REVISION_LABEL)?.as_str()?.to_owned(),
         created_at: metadata(object, "creationTimestamp")?.parse().ok()?,
         status: pod_status(object),
         ready: statuses().filter(ready).count(),
         containers,
-        restarts: statuses().filter_map(|status| status.get("restartCount")?.as_i64()).sum(),
+        restarts: statuses()
+            .filter_map(|status| status.get("restartCount")?.as_i64())
+            .sum(),
     })
 }
 
@@ -291,11 +335,16 @@ fn pod_status(object: &Value) -> String {
         return "Terminating".to_owned();
     }
     let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    let statuses = lists.iter().filter_map(|list| object.pointer(list)?.as_array()).flatten();
-    let waiting = statuses.filter_map(|status| status.pointer("/state/waiting/reason")?.as_str());
-    let waiting = waiting.filter(|reason| !matches!(*reason, "PodInitializing" | "ContainerCreating")).next();
+    let statuses = lists
+        .iter()
+        .filter_map(|list| object.pointer(list)?.as_array())
+        .flatten();
+    let mut waiting = statuses.filter_map(|status| status.pointer("/state/waiting/reason")?.as_str());
+    let waiting = waiting.find(|reason| !matches!(*reason, "PodInitializing" | "ContainerCreating"));
     let reason = waiting.map(str::to_owned).or_else(|| text("/status/reason"));
-    reason.or_else(|| text("/status/phase")).unwrap_or_else(|| "Unknown".to_owned())
+    reason
+        .or_else(|| text("/status/phase"))
+        .unwrap_or_else(|| "Unknown".to_owned())
 }
 
 /// Reads every Rollout of a namespace (empty: of all); those that cannot be decoded are left out and counted.

@@ -56,15 +56,24 @@ pub fn promotion(rollout: &Rollout, full: bool) -> Promotion {
         return if complete {
             Promotion::Nothing("its present revision is fully rolled out".to_owned())
         } else {
-            Promotion::Patch { status: Some(json!({ "status": { "promoteFull": true } })), spec: None }
+            Promotion::Patch {
+                status: Some(json!({ "status": { "promoteFull": true } })),
+                spec: None,
+            }
         };
     }
     let paused = status.pause_conditions.iter().flatten().next().is_some();
     if paused {
-        return Promotion::Patch { status: Some(resume(rollout)), spec: unpause };
+        return Promotion::Patch {
+            status: Some(resume(rollout)),
+            spec: unpause,
+        };
     }
     if unpause.is_some() {
-        return Promotion::Patch { status: None, spec: unpause };
+        return Promotion::Patch {
+            status: None,
+            spec: unpause,
+        };
     }
     if complete {
         return Promotion::Nothing("its present revision is fully rolled out".to_owned());
@@ -75,7 +84,10 @@ pub fn promotion(rollout: &Rollout, full: bool) -> Promotion {
     match next_index(rollout) {
         Some(index) => {
             let status = json!({ "status": { "pauseConditions": null, "currentStepIndex": index } });
-            Promotion::Patch { status: Some(status), spec: None }
+            Promotion::Patch {
+                status: Some(status),
+                spec: None,
+            }
         }
         None if rollout.spec.canary().is_some() => {
             Promotion::Nothing("all its steps are done; it ends when its pods are available".to_owned())
@@ -103,7 +115,11 @@ fn resume(rollout: &Rollout) -> Value {
 /// The step after the present one; `None` where there is none or all are done.
 fn next_index(rollout: &Rollout) -> Option<usize> {
     let steps = canary::steps(rollout.spec.canary()?);
-    let index = rollout.status.as_ref().and_then(|status| status.current_step_index).unwrap_or(0);
+    let index = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.current_step_index)
+        .unwrap_or(0);
     let index = usize::try_from(index).unwrap_or(0);
     (index < steps.len()).then_some(index + 1)
 }
@@ -155,7 +171,7 @@ pub async fn send(
 mod tests {
     use super::*;
 
-    fn rollout(strategy: &Value, paused: bool, status: Value) -> Rollout {
+    fn rollout(strategy: &Value, paused: bool, status: &Value) -> Rollout {
         let object = json!({
             "metadata": { "name": "x" },
             "spec": { "paused": paused, "strategy": strategy },
@@ -172,12 +188,18 @@ mod tests {
         let paused = |reason: &str| json!([{ "reason": reason, "startTime": "2026-01-01T00:00:00Z" }]);
         let status = |index: Option<i32>, more: Value| {
             let mut status = json!({ "stableRS": "old", "currentPodHash": "new", "currentStepIndex": index });
-            status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            status
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             status
         };
         let check = |what: &str, rollout: Rollout, full: bool, status: Value, spec: Value| {
             let some = |value: Value| (!value.is_null()).then_some(value);
-            let wanted = Promotion::Patch { status: some(status), spec: some(spec) };
+            let wanted = Promotion::Patch {
+                status: some(status),
+                spec: some(spec),
+            };
             assert_eq!(promotion(&rollout, full), wanted, "{what}");
         };
         let null = Value::Null;
@@ -186,29 +208,70 @@ mod tests {
         let unpaused = json!({ "spec": { "paused": false } });
 
         let pause = json!({ "pauseConditions": paused("CanaryPauseStep"), "controllerPause": true });
-        let at_pause = rollout(&canary, false, status(Some(1), pause.clone()));
-        check("a pause step is resumed and no step is skipped", at_pause, false, resumed.clone(), null.clone());
-        let running = rollout(&canary, false, status(Some(0), json!({})));
+        let at_pause = rollout(&canary, false, &status(Some(1), pause.clone()));
+        check(
+            "a pause step is resumed and no step is skipped",
+            at_pause,
+            false,
+            resumed.clone(),
+            null.clone(),
+        );
+        let running = rollout(&canary, false, &status(Some(0), json!({})));
         check("a step that runs is skipped", running, false, skipped(1), null.clone());
-        let unset = rollout(&canary, false, status(None, json!({})));
-        check("no index counts as the first step", unset, false, skipped(1), null.clone());
-        let last = rollout(&canary, false, status(Some(2), json!({})));
-        check("the last step is skipped to the end", last, false, skipped(3), null.clone());
-        let by_user = rollout(&canary, true, status(Some(1), json!({})));
-        check("a pause by a user is ended and no step is skipped", by_user, false, null.clone(), unpaused.clone());
-        let both = rollout(&canary, true, status(Some(1), pause));
+        let unset = rollout(&canary, false, &status(None, json!({})));
+        check(
+            "no index counts as the first step",
+            unset,
+            false,
+            skipped(1),
+            null.clone(),
+        );
+        let last = rollout(&canary, false, &status(Some(2), json!({})));
+        check(
+            "the last step is skipped to the end",
+            last,
+            false,
+            skipped(3),
+            null.clone(),
+        );
+        let by_user = rollout(&canary, true, &status(Some(1), json!({})));
+        check(
+            "a pause by a user is ended and no step is skipped",
+            by_user,
+            false,
+            null.clone(),
+            unpaused.clone(),
+        );
+        let both = rollout(&canary, true, &status(Some(1), pause));
         check("both pauses are ended", both, false, resumed.clone(), unpaused);
-        let inconclusive =
-            json!({ "pauseConditions": paused("InconclusiveAnalysisRun"), "controllerPause": true });
+        let inconclusive = json!({ "pauseConditions": paused("InconclusiveAnalysisRun"), "controllerPause": true });
         let wanted = json!({ "status": { "pauseConditions": null, "controllerPause": false, "currentStepIndex": 2 } });
-        let unclear = rollout(&canary, false, status(Some(1), inconclusive));
-        check("an analysis without a clear result is overruled", unclear, false, wanted, null.clone());
+        let unclear = rollout(&canary, false, &status(Some(1), inconclusive));
+        check(
+            "an analysis without a clear result is overruled",
+            unclear,
+            false,
+            wanted,
+            null.clone(),
+        );
         let pause = json!({ "pauseConditions": paused("BlueGreenPause"), "controllerPause": true });
-        let green = rollout(&blue_green, false, status(None, pause));
+        let green = rollout(&blue_green, false, &status(None, pause));
         check("blue-green is resumed", green, false, resumed, null.clone());
         let full = json!({ "status": { "promoteFull": true } });
-        check("all at once", rollout(&canary, false, status(Some(0), json!({}))), true, full.clone(), null.clone());
-        check("all at once, no steps", rollout(&bare, false, status(None, json!({}))), true, full, null);
+        check(
+            "all at once",
+            rollout(&canary, false, &status(Some(0), json!({}))),
+            true,
+            full.clone(),
+            null.clone(),
+        );
+        check(
+            "all at once, no steps",
+            rollout(&bare, false, &status(None, json!({}))),
+            true,
+            full,
+            null,
+        );
     }
 
     #[test]
@@ -219,12 +282,12 @@ mod tests {
         let at_end = json!({ "stableRS": "old", "currentPodHash": "new", "currentStepIndex": 1 });
         let aborted = json!({ "stableRS": "old", "currentPodHash": "new", "currentStepIndex": 0, "abort": true });
         let coming = json!({ "stableRS": "old", "currentPodHash": "new" });
-        let rows = [
-            (rollout(&canary, false, done.clone()), false, "nothing"),
-            (rollout(&canary, false, done), true, "nothing"),
-            (rollout(&canary, false, at_end), false, "nothing"),
-            (rollout(&canary, false, aborted), false, "refused"),
-            (rollout(&blue_green, false, coming), false, "refused"),
+        let rows = vec![
+            (rollout(&canary, false, &done), false, "nothing"),
+            (rollout(&canary, false, &done), true, "nothing"),
+            (rollout(&canary, false, &at_end), false, "nothing"),
+            (rollout(&canary, false, &aborted), false, "refused"),
+            (rollout(&blue_green, false, &coming), false, "refused"),
         ];
         for (rollout, full, wanted) in rows {
             let result = match promotion(&rollout, full) {

@@ -28,8 +28,14 @@ pub fn of(rollout: &Rollout) -> (RolloutPhase, String) {
 
 /// Whether the controller's status is about the present spec.
 pub fn is_observed(rollout: &Rollout) -> bool {
-    let observed = rollout.status.as_ref().and_then(|status| status.observed_generation.as_deref());
-    match (observed.and_then(|text| text.parse::<i64>().ok()), rollout.metadata.generation) {
+    let observed = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation.as_deref());
+    match (
+        observed.and_then(|text| text.parse::<i64>().ok()),
+        rollout.metadata.generation,
+    ) {
         (Some(observed), Some(generation)) => observed == generation,
         (None, generation) => generation.is_none(),
         (Some(_), None) => true,
@@ -39,7 +45,7 @@ pub fn is_observed(rollout: &Rollout) -> bool {
 /// The symbol and style of a phase, of a Rollout or of anything else that has one.
 pub fn symbol(phase: &str) -> (&'static str, Style) {
     match phase {
-        "Healthy" | "Successful" | "Running" => ("✔", Style::Good),
+        "Healthy" | "Successful" | "Running" | "Succeeded" | "Completed" => ("✔", Style::Good),
         "Progressing" | "Pending" | "Terminating" => ("◌", Style::Busy),
         "Paused" => ("॥", Style::Warn),
         "Inconclusive" => ("?", Style::Warn),
@@ -79,9 +85,21 @@ mod tests {
         };
         let healthy = |observed: &str| json!({ "observedGeneration": observed, "phase": "Healthy" });
         check(3, healthy("3"), "Healthy - ");
-        check(3, healthy("2"), "Progressing - waiting for rollout spec update to be observed");
-        check(3, healthy("x7f"), "Progressing - waiting for rollout spec update to be observed");
-        check(3, Value::Null, "Progressing - waiting for rollout spec update to be observed");
+        check(
+            3,
+            healthy("2"),
+            "Progressing - waiting for rollout spec update to be observed",
+        );
+        check(
+            3,
+            healthy("x7f"),
+            "Progressing - waiting for rollout spec update to be observed",
+        );
+        check(
+            3,
+            Value::Null,
+            "Progressing - waiting for rollout spec update to be observed",
+        );
         let mut status = healthy("3");
         status["controllerPause"] = true.into();
         check(3, status.clone(), "Progressing - waiting for rollout to unpause");
@@ -89,6 +107,10 @@ mod tests {
         status["phase"] = "Paused".into();
         status["message"] = "CanaryPauseStep".into();
         check(3, status, "Paused - CanaryPauseStep");
-        check(3, json!({ "observedGeneration": "3" }), "Progressing - the controller has not written a phase yet");
+        check(
+            3,
+            json!({ "observedGeneration": "3" }),
+            "Progressing - the controller has not written a phase yet",
+        );
     }
 }

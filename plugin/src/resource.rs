@@ -124,11 +124,26 @@ mod tests {
             name: "x".to_owned(),
         };
         let rows = [
-            (Resource::rollouts(), "shop", "x", "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/x"),
+            (
+                Resource::rollouts(),
+                "shop",
+                "x",
+                "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/x",
+            ),
             (Resource::rollouts(), "", "", "/apis/argoproj.io/v1alpha1/rollouts"),
             (Resource::pods(), "shop", "", "/api/v1/namespaces/shop/pods"),
-            (Resource::of(&route), "shop", "x", "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/x"),
-            (Resource::pods(), "a/../b", "x?y", "/api/v1/namespaces/a%2F..%2Fb/pods/x%3Fy"),
+            (
+                Resource::of(&route),
+                "shop",
+                "x",
+                "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/x",
+            ),
+            (
+                Resource::pods(),
+                "a/../b",
+                "x?y",
+                "/api/v1/namespaces/a%2F..%2Fb/pods/x%3Fy",
+            ),
             (Resource::pods(), "..", "ä", "/api/v1/namespaces/%2E%2E/pods/%C3%A4"),
         ];
         for (resource, namespace, name, path) in rows {

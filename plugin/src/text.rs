@@ -34,6 +34,8 @@ pub struct Screen<'a> {
     out: &'a mut (dyn Write + Send),
     colour: bool,
     terminal: bool,
+    /// Columns and lines of the terminal at this moment, where they are known.
+    size: fn() -> Option<(usize, usize)>,
 }
 
 impl Line {
@@ -68,12 +70,23 @@ impl Line {
         self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
 
+    /// At most so many characters.
+    fn cut(self, width: usize) -> Line {
+        let mut left = width;
+        let pieces = self.0.into_iter().map(|(style, text)| {
+            let text: String = text.chars().take(left).collect();
+            left -= text.chars().count();
+            (style, text)
+        });
+        Line(pieces.collect())
+    }
+
     fn render(&self, colour: bool) -> String {
         let mut rendered = String::new();
         for (style, text) in &self.0 {
             let text = clean(text);
             match style.code().filter(|_| colour && !text.trim().is_empty()) {
-                Some(code) => rendered.push_str(&format!("\x1b[{code}m{text}\x1b[0m")),
+                Some(code) => rendered.extend(["\x1b[", code, "m", &text, "\x1b[0m"]),
                 None => rendered.push_str(&text),
             }
         }
@@ -114,7 +127,15 @@ impl<'a> Screen<'a> {
             out,
             colour: colour && terminal,
             terminal,
+            size: || None,
         }
+    }
+
+    /// A screen that knows how large it is.
+    #[must_use]
+    pub fn sized(mut self, size: fn() -> Option<(usize, usize)>) -> Screen<'a> {
+        self.size = size;
+        self
     }
 
     /// Whether what was written can be drawn over.
@@ -139,8 +160,18 @@ impl<'a> Screen<'a> {
         lines.into_iter().try_for_each(|line| self.line(line))
     }
 
-    /// Clears the terminal and writes lines from the top.
-    pub fn frame(&mut self, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+    /// Clears the terminal and writes lines from the top, as many and as much of each as it has room for: what does not fit would
+    /// scroll, and could not be drawn over.
+    pub fn frame(&mut self, mut lines: Vec<Line>) -> io::Result<()> {
+        if let Some((columns, rows)) = (self.size)() {
+            let room = rows.saturating_sub(1).max(1);
+            if lines.len() > room {
+                let hidden = lines.len() + 1 - room;
+                lines.truncate(room - 1);
+                lines.push(Line::styled(Style::Dim, format!("... {hidden} more lines")));
+            }
+            lines = lines.into_iter().map(|line| line.cut(columns)).collect();
+        }
         let mut text = String::from("\x1b[H");
         for line in lines {
             // Each line clears the rest of what stood there: clearing everything first would flicker.
@@ -186,7 +217,8 @@ pub fn clean(text: &str) -> String {
 
 /// Control characters, and those that reverse or isolate the direction of writing.
 fn acts(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 /// JSON's own writer escapes what is below the blank; the rest that a terminal acts on is escaped here. Such characters
@@ -212,11 +244,19 @@ fn cleaned(value: &Value) -> Value {
 pub fn table(rows: &[Vec<Line>]) -> Vec<Line> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(Line::width).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(Line::width)
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let align = |row: &Vec<Line>| {
         let cells = row.iter().zip(&widths);
-        cells.fold(Line::default(), |line, (cell, width)| line.join(cell.clone().column(*width)))
+        cells.fold(Line::default(), |line, (cell, width)| {
+            line.join(cell.clone().column(*width))
+        })
     };
     rows.iter().map(align).collect()
 }
@@ -292,10 +332,15 @@ mod tests {
     fn nothing_that_comes_from_the_api_acts_on_the_terminal() {
         let evil = "a\x1b[2Jb\u{9b}31mc\u{202e}d\re\x07f\u{2066}g\x7fh";
         let line = written(true, |screen| screen.line(evil).unwrap());
-        assert_eq!(line, "a\u{fffd}[2Jb\u{fffd}31mc\u{fffd}d e\u{fffd}f\u{fffd}g\u{fffd}h\n");
+        assert_eq!(
+            line,
+            "a\u{fffd}[2Jb\u{fffd}31mc\u{fffd}d e\u{fffd}f\u{fffd}g\u{fffd}h\n"
+        );
         for text in [
             written(true, |screen| screen.json(&json!({ evil: [evil] })).unwrap()),
-            written(true, |screen| screen.yaml(&json!({ evil: [evil, "two\nlines"] })).unwrap()),
+            written(true, |screen| {
+                screen.yaml(&json!({ evil: [evil, "two\nlines"] })).unwrap();
+            }),
         ] {
             assert!(!text.contains(|c| c != '\n' && acts(c)), "{text:?}");
         }
@@ -311,8 +356,25 @@ mod tests {
     #[test]
     fn colours_go_to_terminals_only() {
         let line = || Line::styled(Style::Good, "ok").then(Style::Plain, " then");
-        assert_eq!(written(true, |screen| screen.line(line()).unwrap()), "\x1b[32mok\x1b[0m then\n");
+        assert_eq!(
+            written(true, |screen| screen.line(line()).unwrap()),
+            "\x1b[32mok\x1b[0m then\n"
+        );
         assert_eq!(written(false, |screen| screen.line(line()).unwrap()), "ok then\n");
+    }
+
+    #[test]
+    fn a_frame_never_scrolls() {
+        let lines = || {
+            (0..9)
+                .map(|n| Line::from(format!("line {n}")).then(Style::Good, " and more"))
+                .collect::<Vec<_>>()
+        };
+        let mut out = Vec::new();
+        let mut screen = Screen::new(&mut out, true, false).sized(|| Some((8, 4)));
+        screen.frame(lines()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "\x1b[Hline 0 a\x1b[K\nline 1 a\x1b[K\n... 7 mo\x1b[K\n\x1b[J");
     }
 
     #[test]

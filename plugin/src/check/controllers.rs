@@ -26,9 +26,17 @@ enum Found {
 
 /// The Leases of a name, in all namespaces where they may be listed, else where they are by default.
 async fn leases(cluster: &Cluster, scope: &Scope, base: &str, namespace: &str) -> Found {
-    let name = scope.instance_id.as_ref().map_or_else(|| base.to_owned(), |id| format!("{base}-{id}"));
+    let name = scope
+        .instance_id
+        .as_ref()
+        .map_or_else(|| base.to_owned(), |id| format!("{base}-{id}"));
     match cluster.list(&Resource::leases(), "", "").await {
-        Ok(leases) => Found::Leases(leases.into_iter().filter(|lease| metadata(lease, "name") == Some(&name)).collect()),
+        Ok(leases) => Found::Leases(
+            leases
+                .into_iter()
+                .filter(|lease| metadata(lease, "name") == Some(&name))
+                .collect(),
+        ),
         Err(_) => match cluster.get(&Resource::leases(), namespace, &name).await {
             Ok(lease) => Found::Leases(vec![lease]),
             Err(CallError::NotFound { .. }) => Found::Leases(Vec::new()),
@@ -49,7 +57,8 @@ pub async fn argo(cluster: &Cluster, scope: &Scope) -> Check {
     match live {
         Some((lease, holder)) => {
             let namespace = metadata(lease, "namespace").unwrap_or(ARGO_NAMESPACE);
-            let found = format!("its controller is live (`{holder}` in namespace '{namespace}'): Sluice holds everything");
+            let found =
+                format!("its controller is live (`{holder}` in namespace '{namespace}'): Sluice holds everything");
             let fix = format!("kubectl -n {namespace} scale deployment argo-rollouts --replicas=0");
             Check::new(subject, State::Warn, found, fix)
         }
@@ -69,14 +78,27 @@ pub async fn sluice(cluster: &Cluster, scope: &Scope) -> Check {
     let live = leases.iter().find_map(|lease| Some((lease, lease_holder(lease, now)?)));
     if let Some((lease, holder)) = live {
         let namespace = metadata(lease, "namespace").unwrap_or_default();
-        return Check::ok(subject, format!("its controller is live (leader `{holder}` in namespace '{namespace}')"));
+        return Check::ok(
+            subject,
+            format!("its controller is live (leader `{holder}` in namespace '{namespace}')"),
+        );
     }
-    let renewed = leases.iter().filter_map(|lease| lease.pointer("/spec/renewTime")?.as_str()?.parse().ok());
+    let renewed = leases
+        .iter()
+        .filter_map(|lease| lease.pointer("/spec/renewTime")?.as_str()?.parse().ok());
     let found = match renewed.max() {
-        Some(at) => format!("its controller does not run: its Lease was last renewed {} ago", text::age(at, now)),
+        Some(at) => format!(
+            "its controller does not run: its Lease was last renewed at {}",
+            text::time(at)
+        ),
         None => "its controller does not run here (or runs without --leader-elect)".to_owned(),
     };
-    Check::new(subject, State::Warn, found, "start it, or look at its log; until then nothing moves")
+    Check::new(
+        subject,
+        State::Warn,
+        found,
+        "start it, or look at its log; until then nothing moves",
+    )
 }
 
 /// The address of Prometheus for templates that name none.
@@ -88,7 +110,10 @@ pub async fn prometheus(cluster: &Cluster, scope: &Scope) -> Check {
         (Ok(Some(address)), _) => Check::ok(subject, format!("templates without an address use {address}")),
         (_, Ok(open)) if open.is_empty() => Check::ok(subject, "no template needs an address of the controller"),
         (Ok(None), Ok(open)) => {
-            let found = format!("no address in template {}, and none in the controller's environment", open.join(", "));
+            let found = format!(
+                "no address in template {}, and none in the controller's environment",
+                open.join(", ")
+            );
             let fix = format!("set {ADDRESS_VARIABLE} on the controller, or `address` in the templates");
             Check::new(subject, State::Warn, found, fix)
         }
@@ -96,8 +121,16 @@ pub async fn prometheus(cluster: &Cluster, scope: &Scope) -> Check {
             Check::new(subject, State::Warn, format!("not known: {error}"), "")
         }
         (Err(error), Ok(open)) => {
-            let found = format!("template {} names no address, and the controller's is not known: {error}", open.join(", "));
-            Check::new(subject, State::Warn, found, format!("make sure that the controller has {ADDRESS_VARIABLE}"))
+            let found = format!(
+                "template {} names no address, and the controller's is not known: {error}",
+                open.join(", ")
+            );
+            Check::new(
+                subject,
+                State::Warn,
+                found,
+                format!("make sure that the controller has {ADDRESS_VARIABLE}"),
+            )
         }
     }
 }
@@ -108,11 +141,20 @@ async fn address(cluster: &Cluster) -> Result<Option<String>, CallError> {
         Ok(all) => all,
         Err(_) => cluster.list(&Resource::deployments(), SLUICE_NAMESPACE, "").await?,
     };
-    let ours = deployments.iter().filter(|one| metadata(one, "name").is_some_and(|name| name.contains("sluice-controller")));
-    let containers = ours.filter_map(|one| one.pointer("/spec/template/spec/containers")?.as_array()).flatten();
-    let variables = containers.filter_map(|container| container.get("env")?.as_array()).flatten();
+    let ours = deployments
+        .iter()
+        .filter(|one| metadata(one, "name").is_some_and(|name| name.contains("sluice-controller")));
+    let containers = ours
+        .filter_map(|one| one.pointer("/spec/template/spec/containers")?.as_array())
+        .flatten();
+    let variables = containers
+        .filter_map(|container| container.get("env")?.as_array())
+        .flatten();
     let mut ours = variables.filter(|variable| variable["name"] == ADDRESS_VARIABLE);
-    Ok(ours.find_map(|variable| variable.get("value")?.as_str()).filter(|value| !value.is_empty()).map(str::to_owned))
+    Ok(ours
+        .find_map(|variable| variable.get("value")?.as_str())
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned))
 }
 
 /// Names of templates with a query to Prometheus and no address.
@@ -120,11 +162,31 @@ async fn without_address(cluster: &Cluster, scope: &Scope) -> Result<Vec<String>
     let namespace = scope.namespace.as_deref().unwrap_or_default();
     let mut templates = cluster.list(&Resource::templates(), namespace, "").await?;
     // Not everybody may read what belongs to the whole cluster.
-    templates.extend(cluster.list(&Resource::cluster_templates(), "", "").await.unwrap_or_default());
+    templates.extend(
+        cluster
+            .list(&Resource::cluster_templates(), "", "")
+            .await
+            .unwrap_or_default(),
+    );
     let is_open = |template: &&Value| {
-        let metrics = template.pointer("/spec/metrics").and_then(Value::as_array).into_iter().flatten();
+        let metrics = template
+            .pointer("/spec/metrics")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let mut queries = metrics.filter_map(|metric| metric.pointer("/provider/prometheus"));
-        queries.any(|query| query.get("address").and_then(Value::as_str).unwrap_or_default().is_empty())
+        queries.any(|query| {
+            query
+                .get("address")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .is_empty()
+        })
     };
-    Ok(templates.iter().filter(is_open).filter_map(|template| metadata(template, "name")).map(str::to_owned).collect())
+    Ok(templates
+        .iter()
+        .filter(is_open)
+        .filter_map(|template| metadata(template, "name"))
+        .map(str::to_owned)
+        .collect())
 }

@@ -15,10 +15,17 @@ const APPLY: &str = "kubectl apply --server-side -f crds/yaml/";
 
 /// The API server and its version.
 pub async fn server(cluster: &Cluster) -> Check {
-    let place = if cluster.address.is_empty() { String::new() } else { format!(" at {}", cluster.address) };
+    let place = if cluster.address.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", cluster.address)
+    };
     match cluster.read("/version").await {
         Ok(version) => {
-            let number = version.get("gitVersion").and_then(Value::as_str).unwrap_or("of an unknown version");
+            let number = version
+                .get("gitVersion")
+                .and_then(Value::as_str)
+                .unwrap_or("of an unknown version");
             Check::ok("API server", format!("{number}{place}"))
         }
         Err(error) => Check::new(
@@ -35,11 +42,19 @@ pub async fn definitions(cluster: &Cluster) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut readable = true;
     for crd in all_crds_json() {
-        let name = crd.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let name = crd
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         match cluster.get(&Resource::definitions(), "", name).await {
             Ok(definition) => checks.push(definition_check(name, &definition)),
             Err(CallError::NotFound { .. }) => {
-                checks.push(Check::new(format!("CRD {name}"), State::Fail, "is not installed", APPLY));
+                checks.push(Check::new(
+                    format!("CRD {name}"),
+                    State::Fail,
+                    "is not installed",
+                    APPLY,
+                ));
             }
             Err(error @ CallError::Forbidden { .. }) => {
                 readable = false;
@@ -57,21 +72,40 @@ pub async fn definitions(cluster: &Cluster) -> Vec<Check> {
 
 fn definition_check(name: &str, definition: &Value) -> Check {
     let subject = format!("CRD {name}");
-    let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let versions = definition
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let serves = |version: &Value| version["name"] == "v1alpha1" && version["served"] == true;
     if !versions.clone().any(serves) {
         return Check::new(subject, State::Fail, "does not serve the version v1alpha1", APPLY);
     }
-    let conditions = definition.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let conditions = definition
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let mut established = conditions.filter(|condition| condition["type"] == "Established");
     if established.any(|condition| condition["status"] != "True") {
-        return Check::new(subject, State::Fail, "is not established", format!("kubectl describe crd {name}"));
+        return Check::new(
+            subject,
+            State::Fail,
+            "is not established",
+            format!("kubectl describe crd {name}"),
+        );
     }
     if has_extensions(definition) {
         Check::ok(subject, "is Sluice's: extensions are on")
     } else {
-        let found = "is Argo's: fields that Sluice adds (such as trafficRouting.gatewayApi) are dropped by the API server";
-        Check::new(subject, State::Warn, found, format!("{APPLY} (Argo's own fields all stay)"))
+        let found =
+            "is Argo's: fields that Sluice adds (such as trafficRouting.gatewayApi) are dropped by the API server";
+        Check::new(
+            subject,
+            State::Warn,
+            found,
+            format!("{APPLY} (Argo's own fields all stay)"),
+        )
     }
 }
 
@@ -84,19 +118,36 @@ async fn served(cluster: &Cluster) -> Check {
         Err(error) => return Check::new(subject, State::Fail, error.to_string(), ""),
     };
     let wanted = all_crds_json();
-    let wanted = wanted.iter().filter_map(|crd| crd.pointer("/spec/names/plural")?.as_str());
-    let missing: Vec<&str> = wanted.filter(|plural| !served.iter().any(|name| name == plural)).collect();
+    let wanted = wanted
+        .iter()
+        .filter_map(|crd| crd.pointer("/spec/names/plural")?.as_str());
+    let missing: Vec<&str> = wanted
+        .filter(|plural| !served.iter().any(|name| name == plural))
+        .collect();
     if missing.is_empty() {
         let found = "are installed; you may not read them, so that it is not known whether they are Sluice's";
-        Check::new(subject, State::Warn, found, "ask somebody with the right to get customresourcedefinitions")
+        Check::new(
+            subject,
+            State::Warn,
+            found,
+            "ask somebody with the right to get customresourcedefinitions",
+        )
     } else {
-        Check::new(subject, State::Fail, format!("{} not installed", missing.join(", ")), APPLY)
+        Check::new(
+            subject,
+            State::Fail,
+            format!("{} not installed", missing.join(", ")),
+            APPLY,
+        )
     }
 }
 
 fn resource_names(list: &Value) -> Vec<String> {
     let resources = list.get("resources").and_then(Value::as_array).into_iter().flatten();
-    resources.filter_map(|resource| resource.get("name")?.as_str()).map(str::to_owned).collect()
+    resources
+        .filter_map(|resource| resource.get("name")?.as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The kinds of routes that Sluice can write.
@@ -108,17 +159,35 @@ pub async fn routers(cluster: &Cluster) -> Check {
         Err(error) => return Check::new(subject, State::Warn, error.to_string(), ""),
     };
     if !kinds.iter().any(|name| name == "httproutes") {
-        let found = "HTTPRoute (v1) is not installed: canaries without a router and blue-green work, trafficRouting does not";
-        return Check::new(subject, State::Warn, found, "install Gateway API 1.0 or newer and a gateway controller");
+        let found =
+            "HTTPRoute (v1) is not installed: canaries without a router and blue-green work, trafficRouting does not";
+        return Check::new(
+            subject,
+            State::Warn,
+            found,
+            "install Gateway API 1.0 or newer and a gateway controller",
+        );
     }
     match cluster.list(&Resource::gateway_classes(), "", "").await {
         Ok(classes) => {
-            let accepted: Vec<&str> = classes.iter().filter(|class| is_accepted(class)).filter_map(name).collect();
+            let accepted: Vec<&str> = classes
+                .iter()
+                .filter(|class| is_accepted(class))
+                .filter_map(name)
+                .collect();
             if accepted.is_empty() {
                 let found = "HTTPRoute is installed, and no GatewayClass is accepted by a controller";
-                Check::new(subject, State::Warn, found, "install a gateway controller and a GatewayClass for it")
+                Check::new(
+                    subject,
+                    State::Warn,
+                    found,
+                    "install a gateway controller and a GatewayClass for it",
+                )
             } else {
-                Check::ok(subject, format!("HTTPRoute is installed; GatewayClass {}", accepted.join(", ")))
+                Check::ok(
+                    subject,
+                    format!("HTTPRoute is installed; GatewayClass {}", accepted.join(", ")),
+                )
             }
         }
         Err(error) => Check::ok(subject, format!("HTTPRoute is installed (GatewayClasses: {error})")),
@@ -130,6 +199,12 @@ fn name(object: &Value) -> Option<&str> {
 }
 
 fn is_accepted(class: &Value) -> bool {
-    let conditions = class.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.into_iter().any(|condition| condition["type"] == "Accepted" && condition["status"] == "True")
+    let conditions = class
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    conditions
+        .into_iter()
+        .any(|condition| condition["type"] == "Accepted" && condition["status"] == "True")
 }

@@ -50,7 +50,12 @@ pub struct Scope {
 
 impl Check {
     fn new(subject: impl Into<String>, state: State, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        Check { subject: subject.into(), state, found: found.into(), fix: fix.into() }
+        Check {
+            subject: subject.into(),
+            state,
+            found: found.into(),
+            fix: fix.into(),
+        }
     }
 
     fn ok(subject: impl Into<String>, found: impl Into<String>) -> Check {

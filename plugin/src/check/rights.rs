@@ -22,13 +22,24 @@ struct Need {
     group: &'static str,
     plural: &'static str,
     verbs: &'static [&'static str],
-    /// What does not work without it; empty where nothing works.
-    without: &'static str,
+    /// What it is needed for; empty where that is everything.
+    purpose: &'static str,
     cluster_wide: bool,
 }
 
-const fn need(group: &'static str, plural: &'static str, verbs: &'static [&'static str], without: &'static str) -> Need {
-    Need { group, plural, verbs, without, cluster_wide: false }
+const fn need(
+    group: &'static str,
+    plural: &'static str,
+    verbs: &'static [&'static str],
+    purpose: &'static str,
+) -> Need {
+    Need {
+        group,
+        plural,
+        verbs,
+        purpose,
+        cluster_wide: false,
+    }
 }
 
 const fn cluster_wide(mut need: Need) -> Need {
@@ -41,41 +52,88 @@ const WATCHED: &[&str] = &["get", "list", "watch"];
 const CONTROLLER: &[Need] = &[
     need("argoproj.io", "rollouts", &["get", "list", "watch", "patch"], ""),
     need("argoproj.io", "rollouts/status", &["patch"], ""),
-    need("argoproj.io", "analysisruns", &["get", "list", "watch", "create", "patch", "delete"], "analyses"),
+    need(
+        "argoproj.io",
+        "analysisruns",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "analyses",
+    ),
     need("argoproj.io", "analysistemplates", WATCHED, "analyses"),
-    cluster_wide(need("argoproj.io", "clusteranalysistemplates", WATCHED, "analyses with cluster-wide templates")),
-    need("apps", "replicasets", &["get", "list", "watch", "create", "patch", "delete"], ""),
+    cluster_wide(need(
+        "argoproj.io",
+        "clusteranalysistemplates",
+        WATCHED,
+        "analyses with cluster-wide templates",
+    )),
+    need(
+        "apps",
+        "replicasets",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "",
+    ),
     need("", "services", &["get", "list", "watch", "patch"], ""),
     need("", "pods", &["list"], "switching Services, canaries with a router"),
-    need("discovery.k8s.io", "endpointslices", &["list"], "switching Services, canaries with a router"),
-    need("gateway.networking.k8s.io", "httproutes", &["get", "list", "watch", "patch"], "canaries with Gateway API"),
+    need(
+        "discovery.k8s.io",
+        "endpointslices",
+        &["list"],
+        "switching Services, canaries with a router",
+    ),
+    need(
+        "gateway.networking.k8s.io",
+        "httproutes",
+        &["get", "list", "watch", "patch"],
+        "canaries with Gateway API",
+    ),
     need("", "events", &["create"], "events"),
-    need("coordination.k8s.io", "leases", &["get", "create", "patch"], "leader election"),
-    cluster_wide(need("apiextensions.k8s.io", "customresourcedefinitions", &["get"], "telling Argo's CRDs from Sluice's")),
+    need(
+        "coordination.k8s.io",
+        "leases",
+        &["get", "create", "patch"],
+        "leader election",
+    ),
+    cluster_wide(need(
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        &["get"],
+        "telling Argo's CRDs from Sluice's",
+    )),
 ];
 
 const USER: &[Need] = &[
     need("argoproj.io", "rollouts", WATCHED, ""),
-    need("argoproj.io", "rollouts", &["patch"], "pause, promote from such a pause"),
+    need("argoproj.io", "rollouts", &["patch"], "pause, and for promote after it"),
     need("argoproj.io", "rollouts/status", &["patch"], "promote, abort, retry"),
     need("apps", "replicasets", &["list", "watch"], "revisions in `get`"),
     need("argoproj.io", "analysisruns", &["list", "watch"], "analyses in `get`"),
     need("", "pods", &["list", "watch"], "pods in `get`, and why it waits"),
     need("", "services", &["get"], "why it waits in `get`"),
     need("discovery.k8s.io", "endpointslices", &["list"], "why it waits in `get`"),
-    need("gateway.networking.k8s.io", "httproutes", &["get"], "the split in `get`"),
+    need(
+        "gateway.networking.k8s.io",
+        "httproutes",
+        &["get"],
+        "the split in `get`",
+    ),
     need("argoproj.io", "analysistemplates", &["get"], "why it waits in `get`"),
-    need("apps", "replicasets", &["create"], "why it waits in `get`, for revisions that Argo Rollouts made (only dry-runs)"),
+    need(
+        "apps",
+        "replicasets",
+        &["create"],
+        "why it waits in `get`, for revisions that Argo Rollouts made (only dry-runs)",
+    ),
 ];
 
 /// One line where all is granted, else one for each resource of which something is missing.
 pub async fn rights(cluster: &Cluster, scope: &Scope) -> Vec<Check> {
-    let (needs, who) = match scope.whose {
-        Whose::User => (USER, "you"),
-        Whose::Controller => (CONTROLLER, "the controller"),
+    let (needs, subject) = match scope.whose {
+        Whose::User => (USER, "your rights"),
+        Whose::Controller => (CONTROLLER, "rights of the controller"),
     };
-    let who = cluster.as_user.clone().unwrap_or_else(|| who.to_owned());
-    let subject = format!("rights of {who}");
+    let subject = cluster
+        .as_user
+        .as_ref()
+        .map_or_else(|| subject.to_owned(), |user| format!("rights of {user}"));
     let answers = stream::iter(needs).map(|need| missing(cluster, scope, need));
     let answers: Vec<_> = answers.buffered(AT_ONCE).collect().await;
     let mut checks = Vec::new();
@@ -84,7 +142,14 @@ pub async fn rights(cluster: &Cluster, scope: &Scope) -> Vec<Check> {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => checks.push(missing_check(&subject, need, &missing, scope)),
             // What keeps one question from being answered keeps all.
-            Err(error) => return vec![Check::new(subject, State::Warn, format!("cannot be asked for: {error}"), "")],
+            Err(error) => {
+                return vec![Check::new(
+                    subject,
+                    State::Warn,
+                    format!("cannot be asked for: {error}"),
+                    "",
+                )];
+            }
         }
     }
     if checks.is_empty() {
@@ -100,9 +165,17 @@ fn place(scope: &Scope) -> String {
     }
 }
 
-async fn missing(cluster: &Cluster, scope: &Scope, need: &Need) -> Result<Vec<&'static str>, crate::cluster::CallError> {
+async fn missing(
+    cluster: &Cluster,
+    scope: &Scope,
+    need: &Need,
+) -> Result<Vec<&'static str>, crate::cluster::CallError> {
     let resource = Resource::new(need.group, "", need.plural);
-    let namespace = scope.namespace.as_deref().filter(|_| !need.cluster_wide).unwrap_or_default();
+    let namespace = scope
+        .namespace
+        .as_deref()
+        .filter(|_| !need.cluster_wide)
+        .unwrap_or_default();
     let mut missing = Vec::new();
     for verb in need.verbs {
         if !cluster.may(verb, &resource, namespace).await? {
@@ -114,10 +187,16 @@ async fn missing(cluster: &Cluster, scope: &Scope, need: &Need) -> Result<Vec<&'
 
 fn missing_check(subject: &str, need: &Need, missing: &[&str], scope: &Scope) -> Check {
     let resource = Resource::new(need.group, "", need.plural);
-    let place = if need.cluster_wide { "in all namespaces".to_owned() } else { place(scope) };
-    let effect = if need.without.is_empty() { String::new() } else { format!("; without it: no {}", need.without) };
-    let state = if need.without.is_empty() { State::Fail } else { State::Warn };
-    let found = format!("may not {} {resource} {place}{effect}", missing.join(", "));
+    let place = if need.cluster_wide {
+        "in all namespaces".to_owned()
+    } else {
+        place(scope)
+    };
+    let (state, purpose) = match need.purpose {
+        "" => (State::Fail, String::new()),
+        purpose => (State::Warn, format!(" (needed for {purpose})")),
+    };
+    let found = format!("may not {} {resource} {place}{purpose}", missing.join(", "));
     let fix = match scope.whose {
         Whose::Controller => "apply Sluice's RBAC manifests, and name its service account with --as".to_owned(),
         Whose::User => format!("have {} on {resource} granted to you", missing.join(", ")),

@@ -4,11 +4,13 @@ use crate::{cluster::Cluster, commands::each, observe, patch, text::Screen};
 
 /// Take updates back: all traffic to the stable revision.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "An aborted Rollout is Degraded until it is retried or its pod template is changed.
+#[command(
+    after_help = "An aborted Rollout is Degraded until it is retried or its pod template is changed.
 
 Examples:
   kubectl sluice abort backend
-  kubectl sluice abort backend frontend -n shop")]
+  kubectl sluice abort backend frontend -n shop"
+)]
 pub struct Args {
     /// Names of the Rollouts
     #[arg(required = true, value_name = "NAME")]
@@ -25,7 +27,11 @@ async fn abort(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
         Ok(object) => {
             let hash = |field: &str| object.pointer(field).and_then(serde_json::Value::as_str);
             let (stable, current) = (hash("/status/stableRS"), hash("/status/currentPodHash"));
-            let idle = if stable.is_some() && stable == current { " (no update was under way)" } else { "" };
+            let idle = if stable.is_some() && stable == current {
+                " (no update was under way)"
+            } else {
+                ""
+            };
             Ok(format!("rollout '{name}' aborted{idle}"))
         }
         Err(error) => Err(observe::failed(cluster, name, error).await),

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use sluice_machine::{Memory, Plan};
+use sluice_machine::Plan;
 use sluice_traffic::REVISION_LABEL;
 use tokio::{
     sync::Notify,
@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     cli::{Output, write_value},
     cluster::{CallError, Cluster, Selector},
-    explain,
+    explain::{Recollection, explain},
     observe::{self, Observation, observe},
     resource::Resource,
     text::{Line, Screen, Style},
@@ -79,7 +79,7 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
     if args.watch {
         return watch(&args, cluster, screen).await;
     }
-    let (view, now) = match look(cluster, &args.name, &mut None).await {
+    let (view, now) = match look(cluster, &args.name, &mut Recollection::default()).await {
         Ok(looked) => looked,
         Err(error) => return Err(observe::failed(cluster, &args.name, error).await),
     };
@@ -90,11 +90,11 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
 }
 
 /// Looks once.
-async fn look(cluster: &Cluster, name: &str, memory: &mut Option<Memory>) -> Result<(View, Timestamp), CallError> {
+async fn look(cluster: &Cluster, name: &str, recollection: &mut Recollection) -> Result<(View, Timestamp), CallError> {
     let mut observation: Observation = observe(cluster, name).await?;
     // After the reads: they may have taken a while.
     let now = Timestamp::now();
-    let plan: Plan = explain::explain(cluster, &mut observation, memory, now).await;
+    let plan: Plan = explain(cluster, &mut observation, recollection, now).await;
     Ok((view(&observation, &plan, now), now))
 }
 
@@ -109,10 +109,10 @@ async fn watch(args: &Rollout, cluster: &Cluster, screen: &mut Screen<'_>) -> an
     }
     let limit = Duration::from_secs(u64::from(args.timeout_seconds));
     let deadline = (!limit.is_zero()).then(|| Instant::now() + limit);
-    let mut memory = None;
+    let mut recollection = Recollection::default();
     let mut shown = None;
     loop {
-        match look(cluster, &args.name, &mut memory).await {
+        match look(cluster, &args.name, &mut recollection).await {
             Ok((view, now)) => show(screen, &view, now, &mut shown)?,
             Err(error) if shown.is_some() && error.may_pass() => {
                 let line = Line::styled(Style::Bad, error.to_string());

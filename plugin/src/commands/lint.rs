@@ -10,7 +10,8 @@ use crate::{
 
 /// Check manifests without a cluster.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "All problems are reported: fields that do not exist, wrong types, contradictions, and objects that
+#[command(
+    after_help = "All problems are reported: fields that do not exist, wrong types, contradictions, and objects that
 do not fit each other. Services, routes and templates that are named and not among the files are
 warnings; with --strict they are errors. Other kinds in the files are passed over.
 
@@ -21,7 +22,8 @@ Exit codes:
 Examples:
   kubectl sluice lint -f rollout.yaml
   kubectl sluice lint -f manifests/ --strict
-  helm template chart | kubectl sluice lint -f - -o json")]
+  helm template chart | kubectl sluice lint -f - -o json"
+)]
 pub struct Args {
     /// File or folder; - is the standard input
     #[arg(short, long = "filename", value_name = "FILE", required_unless_present = "paths", num_args = 1..)]
@@ -55,8 +57,16 @@ fn line(finding: &Finding) -> Line {
         Severity::Warning => Style::Warn,
     };
     let place = format!("{}:{}", finding.file, finding.document);
-    let object = if finding.object.is_empty() { String::new() } else { format!(" {}", finding.object) };
-    let path = if finding.path.is_empty() { String::new() } else { format!("{} ", finding.path) };
+    let object = if finding.object.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", finding.object)
+    };
+    let path = if finding.path.is_empty() {
+        String::new()
+    } else {
+        format!("{} ", finding.path)
+    };
     Line::styled(Style::Dim, place)
         .then(Style::Plain, format!("{object} "))
         .then(style, format!("{}: ", finding.severity))
@@ -74,7 +84,10 @@ fn summary(report: &Report) -> Line {
         counted(report.files, "file")
     );
     match (errors, report.objects) {
-        (0, 0) => Line::styled(Style::Warn, format!("{text}: there is no Rollout and no analysis in them")),
+        (0, 0) => Line::styled(
+            Style::Warn,
+            format!("{text}: there is no Rollout and no analysis in them"),
+        ),
         (0, _) => Line::styled(Style::Good, text),
         _ => Line::styled(Style::Bad, text),
     }

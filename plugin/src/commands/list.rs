@@ -43,13 +43,21 @@ struct Rollouts {
 /// Runs the command.
 pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     let Kind::Rollouts(args) = args.kind;
-    let namespace = if args.all_namespaces { "" } else { cluster.namespace.as_str() };
+    let namespace = if args.all_namespaces {
+        ""
+    } else {
+        cluster.namespace.as_str()
+    };
     let (rollouts, undecodable) = observe::rollouts(cluster, namespace).await?;
     let rows: Vec<Row> = rollouts.iter().map(Row::of).collect();
     let value: Value = rows.iter().map(Row::value).collect();
     if !write_value(screen, args.output, &value)? {
         if rows.is_empty() && undecodable.is_empty() {
-            let place = if namespace.is_empty() { "any namespace".to_owned() } else { format!("namespace '{namespace}'") };
+            let place = if namespace.is_empty() {
+                "any namespace".to_owned()
+            } else {
+                format!("namespace '{namespace}'")
+            };
             screen.line(format!("there are no rollouts in {place}"))?;
         } else {
             screen.lines(table(&text(&rows, args.all_namespaces)))?;
@@ -115,13 +123,17 @@ impl Row {
 
     fn cells(&self) -> Vec<Line> {
         let (_, style) = phase::symbol(&self.phase);
-        let step = self.step.map_or_else(|| "-".to_owned(), |(index, count)| format!("{index}/{count}"));
+        let step = self
+            .step
+            .map_or_else(|| "-".to_owned(), |(index, count)| format!("{index}/{count}"));
         vec![
             self.name.as_str().into(),
             self.strategy.into(),
             Line::styled(style, self.phase.clone()),
             step.into(),
-            self.set_weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()).into(),
+            self.set_weight
+                .map_or_else(|| "-".to_owned(), |weight| weight.to_string())
+                .into(),
             format!("{}/{}", self.ready, self.desired).into(),
             self.desired.to_string().into(),
             self.updated.to_string().into(),
@@ -131,7 +143,17 @@ impl Row {
 }
 
 fn text(rows: &[Row], with_namespace: bool) -> Vec<Vec<Line>> {
-    let heading = ["NAME", "STRATEGY", "STATUS", "STEP", "SET-WEIGHT", "READY", "DESIRED", "UP-TO-DATE", "AVAILABLE"];
+    let heading = [
+        "NAME",
+        "STRATEGY",
+        "STATUS",
+        "STEP",
+        "SET-WEIGHT",
+        "READY",
+        "DESIRED",
+        "UP-TO-DATE",
+        "AVAILABLE",
+    ];
     let heading = heading.map(Line::from).to_vec();
     let with = |namespace: &str, cells: Vec<Line>| {
         let namespace = with_namespace.then(|| Line::from(namespace));

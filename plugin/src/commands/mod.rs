@@ -28,5 +28,9 @@ async fn each(
             Err(error) => errors.push(format!("{error:#}")),
         }
     }
-    if errors.is_empty() { Ok(0) } else { Err(anyhow::anyhow!("{}", errors.join("; "))) }
+    if errors.is_empty() {
+        Ok(0)
+    } else {
+        Err(anyhow::anyhow!("{}", errors.join("; ")))
+    }
 }

@@ -4,11 +4,13 @@ use crate::{cluster::Cluster, commands::each, observe, patch, text::Screen};
 
 /// Stop updates where they are.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The Rollout stays as it is, with its present split of the traffic, until it is promoted.
+#[command(
+    after_help = "The Rollout stays as it is, with its present split of the traffic, until it is promoted.
 
 Examples:
   kubectl sluice pause backend
-  kubectl sluice promote backend    # goes on")]
+  kubectl sluice promote backend    # goes on"
+)]
 pub struct Args {
     /// Names of the Rollouts
     #[arg(required = true, value_name = "NAME")]

@@ -20,14 +20,16 @@ const OBSERVED_WITHIN: usize = 50;
 
 /// Go on from a pause, or skip the present step.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A Rollout that is paused goes on. One that is not paused skips its present step: a running analysis
+#[command(
+    after_help = "A Rollout that is paused goes on. One that is not paused skips its present step: a running analysis
 is ended, a weight is not waited for. Nothing is skipped when the Rollout moves on by itself at the same moment.
 With --full all steps, pauses and analyses that are left are skipped; pods must still be available.
 
 Examples:
   kubectl sluice promote backend
   kubectl sluice promote backend --full
-  kubectl sluice promote backend -n shop")]
+  kubectl sluice promote backend -n shop"
+)]
 pub struct Args {
     /// Name of the Rollout
     pub name: String,

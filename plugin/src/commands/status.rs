@@ -26,7 +26,8 @@ const PAUSED: u8 = 3;
 
 /// Wait for an update to end; the exit code says how it ended.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Prints `Phase - message` at every change and ends when the Rollout is Healthy or Degraded. A Rollout
+#[command(
+    after_help = "Prints `Phase - message` at every change and ends when the Rollout is Healthy or Degraded. A Rollout
 that is paused is waited for, as with Argo's plugin; --stop-on-pause ends then, too.
 
 Exit codes:
@@ -37,7 +38,8 @@ Exit codes:
 Examples:
   kubectl sluice status backend --timeout 10m
   kubectl sluice status backend --watch=false    # the phase at this moment
-  kubectl sluice status backend --stop-on-pause  # until a person is needed")]
+  kubectl sluice status backend --stop-on-pause  # until a person is needed"
+)]
 pub struct Args {
     /// Name of the Rollout
     pub name: String,
@@ -58,7 +60,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    let parsed = sluice_analysis::duration::parse(text).ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    let parsed = sluice_analysis::duration::parse(text)
+        .ok()
+        .and_then(|parsed| Duration::try_from(parsed).ok());
     parsed.ok_or_else(|| format!("`{text}` is no duration: write for example 90s, 10m or 1h30m"))
 }
 
@@ -68,14 +72,26 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
         let rollout = read(cluster, &args.name).await?;
         let (phase, message) = phase::of(&rollout);
         screen.line(line(&phase, &message))?;
-        return Ok(if phase == RolloutPhase::Degraded { FAILED } else { HEALTHY });
+        return Ok(if phase == RolloutPhase::Degraded {
+            FAILED
+        } else {
+            HEALTHY
+        });
     }
     // A year is as long as it takes, and no overflow.
-    let limit = if args.timeout.is_zero() { Duration::from_secs(365 * 86_400) } else { args.timeout };
+    let limit = if args.timeout.is_zero() {
+        Duration::from_hours(365 * 24)
+    } else {
+        args.timeout
+    };
     let deadline = Instant::now() + limit;
     match timeout_at(deadline, watch(&args, cluster, screen)).await {
         Ok(ended) => ended,
-        Err(_) => anyhow::bail!("rollout '{}' has not ended within {} s", args.name, args.timeout.as_secs()),
+        Err(_) => anyhow::bail!(
+            "rollout '{}' has not ended within {} s",
+            args.name,
+            args.timeout.as_secs()
+        ),
     }
 }
 
@@ -122,8 +138,15 @@ async fn follow(
         return Ok(Some(code));
     }
     let fields = format!("metadata.name={}", args.name);
-    let selector = Selector { labels: "", fields: &fields };
-    let mut events = pin!(cluster.watch(&resource, namespace, &selector, version.as_deref()).await?);
+    let selector = Selector {
+        labels: "",
+        fields: &fields,
+    };
+    let mut events = pin!(
+        cluster
+            .watch(&resource, namespace, &selector, version.as_deref())
+            .await?
+    );
     while let Some(event) = events.try_next().await? {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
@@ -159,7 +182,11 @@ fn show(args: &Args, rollout: &Rollout, screen: &mut Screen<'_>, shown: &mut Str
 fn line(phase: &RolloutPhase, message: &str) -> Line {
     let (_, style) = phase::symbol(phase.as_str());
     let line = Line::styled(style, phase.to_string());
-    if message.is_empty() { line } else { line.then(crate::text::Style::Plain, format!(" - {message}")) }
+    if message.is_empty() {
+        line
+    } else {
+        line.then(crate::text::Style::Plain, format!(" - {message}"))
+    }
 }
 
 async fn read(cluster: &Cluster, name: &str) -> anyhow::Result<Rollout> {

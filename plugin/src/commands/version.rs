@@ -31,7 +31,10 @@ pub async fn run(args: Args, connection: &Connection, screen: &mut Screen<'_>) -
     };
     match server {
         Ok(version) => {
-            let version = version.get("gitVersion").and_then(serde_json::Value::as_str).unwrap_or("unknown");
+            let version = version
+                .get("gitVersion")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or("unknown");
             screen.line(format!("API server: {version}"))?;
         }
         Err(error) => screen.line(Line::styled(Style::Warn, format!("API server: {error:#}")))?,

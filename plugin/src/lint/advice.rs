@@ -25,7 +25,10 @@ fn pod_problems(rollout: &Value) -> Vec<Problem> {
     let containers = present(rollout, "/spec/template/spec/containers").and_then(Value::as_array);
     let containers: Vec<(usize, &Value)> = containers.into_iter().flatten().enumerate().collect();
     let with_ports = |(_, container): &&(usize, &Value)| {
-        container.get("ports").and_then(Value::as_array).is_some_and(|ports| !ports.is_empty())
+        container
+            .get("ports")
+            .and_then(Value::as_array)
+            .is_some_and(|ports| !ports.is_empty())
     };
     let serving: Vec<&(usize, &Value)> = match containers.iter().filter(with_ports).collect::<Vec<_>>() {
         none if none.is_empty() => containers.iter().take(1).collect(),
@@ -50,14 +53,22 @@ fn pod_problems(rollout: &Value) -> Vec<Problem> {
 
 /// A pause before the end that is longer than the pod has.
 fn grace_problem(rollout: &Value, containers: &[(usize, &Value)]) -> Option<Problem> {
-    let grace = present(rollout, "/spec/template/spec/terminationGracePeriodSeconds").map_or(Some(30), Value::as_u64)?;
+    let grace =
+        present(rollout, "/spec/template/spec/terminationGracePeriodSeconds").map_or(Some(30), Value::as_u64)?;
     let pauses = containers.iter().filter_map(|(index, container)| {
-        Some((*index, present(container, "/lifecycle/preStop/sleep/seconds")?.as_u64()?))
+        Some((
+            *index,
+            present(container, "/lifecycle/preStop/sleep/seconds")?.as_u64()?,
+        ))
     });
     let (index, seconds) = pauses.max_by_key(|(_, seconds)| *seconds)?;
     (seconds >= grace).then(|| {
-        let text = format!("is {seconds} s, and the pod is killed after {grace} s: raise terminationGracePeriodSeconds");
-        Problem::warning(format!("spec.template.spec.containers[{index}].lifecycle.preStop.sleep.seconds"), text)
+        let text =
+            format!("is {seconds} s, and the pod is killed after {grace} s: raise terminationGracePeriodSeconds");
+        Problem::warning(
+            format!("spec.template.spec.containers[{index}].lifecycle.preStop.sleep.seconds"),
+            text,
+        )
     })
 }
 
@@ -67,7 +78,9 @@ fn scale_problems(canary: &CanaryStrategy, replicas: u32) -> Vec<Problem> {
     let (mut weight, mut pods) = (0, None);
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         if let Some(scale) = &step.set_canary_scale {
-            let share = scale.weight.map(|weight| replicas::carrying(replicas, u32::try_from(weight).unwrap_or(0)));
+            let share = scale
+                .weight
+                .map(|weight| replicas::carrying(replicas, u32::try_from(weight).unwrap_or(0)));
             pods = match (scale.replicas, scale.match_traffic_weight) {
                 (_, Some(true)) => None,
                 (Some(count), _) => Some(u32::try_from(count).unwrap_or(0)),
@@ -98,6 +111,7 @@ fn ratio_problems(canary: &CanaryStrategy, replicas: u32) -> Vec<Problem> {
     let limits = replicas::limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), replicas);
     let steps = canary.steps.iter().flatten().enumerate();
     let steps = steps.filter_map(|(index, step)| Some((index, u32::try_from(step.set_weight?).ok()?)));
+    let steps = steps.filter(|(_, weight)| *weight <= 100);
     let far = steps.filter_map(|(index, weight)| {
         let sizes = replicas::basic_desired(replicas, weight, limits.surge);
         let actual = (sizes.new * 100).checked_div(sizes.new + sizes.stable)?;
@@ -123,7 +137,9 @@ fn order_problems(canary: &CanaryStrategy) -> Vec<Problem> {
         let text = "is empty: the new version gets all traffic at once, and trafficRouting has nothing to do";
         problems.push(Problem::warning(path, text));
     }
-    let first_weight = steps.iter().position(|step| step.set_weight.is_some_and(|weight| weight > 0));
+    let first_weight = steps
+        .iter()
+        .position(|step| step.set_weight.is_some_and(|weight| weight > 0));
     let scaled = steps.iter().position(|step| step.set_canary_scale.is_some());
     let first_analysis = steps.iter().position(|step| step.analysis.is_some());
     if let Some(analysis) = first_analysis

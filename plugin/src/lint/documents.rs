@@ -39,8 +39,14 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().take(MAX_BYTES).read_to_string(&mut text).context("cannot read the standard input")?;
-            sources.push(Source { name: "stdin".to_owned(), text });
+            std::io::stdin()
+                .take(MAX_BYTES)
+                .read_to_string(&mut text)
+                .context("cannot read the standard input")?;
+            sources.push(Source {
+                name: "stdin".to_owned(),
+                text,
+            });
         } else if path.is_dir() {
             let mut files = Vec::new();
             collect(path, &mut files)?;
@@ -48,7 +54,12 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
                 anyhow::bail!("{}: no file below it ends in .yaml, .yml or .json", path.display());
             }
             files.sort();
-            sources.extend(files.iter().map(|file| read_file(file)).collect::<anyhow::Result<Vec<_>>>()?);
+            sources.extend(
+                files
+                    .iter()
+                    .map(|file| read_file(file))
+                    .collect::<anyhow::Result<Vec<_>>>()?,
+            );
         } else {
             sources.push(read_file(path)?);
         }
@@ -67,7 +78,11 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
             if !hidden {
                 collect(&path, files)?;
             }
-        } else if matches!(path.extension().and_then(|end| end.to_str()), Some("yaml" | "yml" | "json")) && !hidden {
+        } else if matches!(
+            path.extension().and_then(|end| end.to_str()),
+            Some("yaml" | "yml" | "json")
+        ) && !hidden
+        {
             files.push(path);
         }
     }
@@ -76,8 +91,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 
 fn read_file(path: &Path) -> anyhow::Result<Source> {
     let name = path.display().to_string();
-    let size = std::fs::metadata(path).with_context(|| format!("cannot read {name}"))?.len();
-    anyhow::ensure!(size <= MAX_BYTES, "{name}: has more than {} MiB: is this a manifest?", MAX_BYTES >> 20);
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {name}"))?
+        .len();
+    anyhow::ensure!(
+        size <= MAX_BYTES,
+        "{name}: has more than {} MiB: is this a manifest?",
+        MAX_BYTES >> 20
+    );
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
     Ok(Source { name, text })
 }
@@ -86,7 +107,11 @@ fn read_file(path: &Path) -> anyhow::Result<Source> {
 pub fn parse(source: &Source) -> (Vec<Document>, Vec<Finding>) {
     let (mut documents, mut findings) = (Vec::new(), Vec::new());
     for (index, (line, text)) in split(&source.text).into_iter().enumerate() {
-        let document = |value| Document { file: source.name.clone(), number: index + 1, value };
+        let document = |value| Document {
+            file: source.name.clone(),
+            number: index + 1,
+            value,
+        };
         // Empty lines in front keep the line numbers in messages those of the file.
         let text = format!("{}{text}", "\n".repeat(line));
         match serde_saphyr::from_str::<Option<Value>>(&text) {
@@ -105,7 +130,10 @@ pub fn parse(source: &Source) -> (Vec<Document>, Vec<Finding>) {
 
 /// A list of objects, as `kubectl get -o yaml` writes it, as its objects.
 fn items(mut value: Value) -> Vec<Value> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    let is_list = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.ends_with("List"));
     match value.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) if is_list => items,
         Some(other) => {
@@ -121,7 +149,9 @@ fn items(mut value: Value) -> Vec<Value> {
 fn split(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(0, String::new())];
     for (line, content) in text.lines().enumerate() {
-        let marker = content.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        let marker = content
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
         if let Some(rest) = marker {
             documents.push((line, rest.to_owned()));
         } else if let Some((_, document)) = documents.last_mut() {
@@ -132,7 +162,10 @@ fn split(text: &str) -> Vec<(usize, String)> {
             document.push('\n');
         }
     }
-    let says = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let says = |text: &str| {
+        text.lines()
+            .any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+    };
     documents.retain(|(_, text)| says(text));
     documents
 }
@@ -165,7 +198,10 @@ impl Document {
 
     /// The folder of the file.
     pub fn folder(&self) -> &str {
-        Path::new(&self.file).parent().and_then(Path::to_str).unwrap_or_default()
+        Path::new(&self.file)
+            .parent()
+            .and_then(Path::to_str)
+            .unwrap_or_default()
     }
 
     /// Whether it is of a kind, or of the API group, that Sluice serves.
@@ -175,15 +211,23 @@ impl Document {
 
     /// A problem with where it is.
     pub(super) fn finding(&self, problem: Problem) -> Finding {
-        let name = if self.name().is_empty() { self.generate_name() } else { self.name() };
-        let object = if self.kind().is_empty() { String::new() } else { format!("{}/{name}", self.kind()) };
+        let name = if self.name().is_empty() {
+            self.generate_name()
+        } else {
+            self.name()
+        };
+        let object = if self.kind().is_empty() {
+            String::new()
+        } else {
+            format!("{}/{name}", self.kind())
+        };
         Finding {
             file: self.file.clone(),
             document: self.number,
             object,
             path: problem.path,
             severity: problem.severity,
-            problem: problem.problem,
+            problem: problem.text,
         }
     }
 
@@ -222,7 +266,10 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (Vec<Document>, Vec<Finding>) {
-        parse(&Source { name: "f".to_owned(), text: text.to_owned() })
+        parse(&Source {
+            name: "f".to_owned(),
+            text: text.to_owned(),
+        })
     }
 
     #[test]
@@ -235,11 +282,31 @@ mod tests {
         };
         check("one", "kind: A\n", &[(1, "A")]);
         check("two", "kind: A\n---\nkind: B\n", &[(1, "A"), (2, "B")]);
-        check("a marker in front is no document", "# text\n---\nkind: A\n---\n# nothing\n---\nkind: B", &[(1, "A"), (2, "B")]);
-        check("content after the marker", "--- {kind: A}\n--- # text\nkind: B\n", &[(1, "A"), (2, "B")]);
-        check("a marker inside a text is indented", "kind: A\ntext: |\n  ---\n  kind: C\n", &[(1, "A")]);
-        check("end markers", "kind: A\n...\n---\nkind: B\n...\n", &[(1, "A"), (2, "B")]);
-        check("a list", "kind: List\nitems: [{kind: A}, {kind: B}]\n", &[(1, "A"), (1, "B")]);
+        check(
+            "a marker in front is no document",
+            "# text\n---\nkind: A\n---\n# nothing\n---\nkind: B",
+            &[(1, "A"), (2, "B")],
+        );
+        check(
+            "content after the marker",
+            "--- {kind: A}\n--- # text\nkind: B\n",
+            &[(1, "A"), (2, "B")],
+        );
+        check(
+            "a marker inside a text is indented",
+            "kind: A\ntext: |\n  ---\n  kind: C\n",
+            &[(1, "A")],
+        );
+        check(
+            "end markers",
+            "kind: A\n...\n---\nkind: B\n...\n",
+            &[(1, "A"), (2, "B")],
+        );
+        check(
+            "a list",
+            "kind: List\nitems: [{kind: A}, {kind: B}]\n",
+            &[(1, "A"), (1, "B")],
+        );
         check("JSON", "{\"kind\": \"A\"}", &[(1, "A")]);
         check("nothing", "\n# text\n", &[]);
     }
@@ -248,9 +315,20 @@ mod tests {
     fn a_document_that_is_no_yaml_hides_no_other_one() {
         let (documents, findings) = parsed("kind: A\n---\nkind: [\n---\njust text\n---\nkind: B\n");
         assert_eq!(documents.iter().map(Document::kind).collect::<Vec<_>>(), ["A", "B"]);
-        assert_eq!(findings.iter().map(|finding| finding.document).collect::<Vec<_>>(), [2, 3]);
-        assert!(findings[0].problem.starts_with("is no YAML: "), "{}", findings[0].problem);
-        assert!(findings[0].problem.contains("line 4") || findings[0].problem.contains("line 3"), "{}", findings[0].problem);
+        assert_eq!(
+            findings.iter().map(|finding| finding.document).collect::<Vec<_>>(),
+            [2, 3]
+        );
+        assert!(
+            findings[0].problem.starts_with("is no YAML: "),
+            "{}",
+            findings[0].problem
+        );
+        assert!(
+            findings[0].problem.contains("line 4") || findings[0].problem.contains("line 3"),
+            "{}",
+            findings[0].problem
+        );
         assert_eq!(findings[1].problem, "is no object");
     }
 }

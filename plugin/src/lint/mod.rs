@@ -56,29 +56,43 @@ pub struct Report {
 struct Problem {
     path: String,
     severity: Severity,
-    problem: String,
+    text: String,
 }
 
 impl Problem {
-    fn error(path: impl Into<String>, problem: impl Into<String>) -> Problem {
-        Problem { path: path.into(), severity: Severity::Error, problem: problem.into() }
+    fn error(path: impl Into<String>, text: impl Into<String>) -> Problem {
+        Problem {
+            path: path.into(),
+            severity: Severity::Error,
+            text: text.into(),
+        }
     }
 
-    fn warning(path: impl Into<String>, problem: impl Into<String>) -> Problem {
-        Problem { path: path.into(), severity: Severity::Warning, problem: problem.into() }
+    fn warning(path: impl Into<String>, text: impl Into<String>) -> Problem {
+        Problem {
+            path: path.into(),
+            severity: Severity::Warning,
+            text: text.into(),
+        }
     }
 }
 
 impl Report {
     /// Number of findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
     }
 }
 
 /// Checks sources. With `strict`, an object that is named and not among the sources is an error.
 pub fn lint(sources: &[Source], strict: bool) -> Report {
-    let mut report = Report { files: sources.len(), ..Report::default() };
+    let mut report = Report {
+        files: sources.len(),
+        ..Report::default()
+    };
     let mut documents = Vec::new();
     for source in sources {
         let (parsed, findings) = parse(source);
@@ -87,18 +101,22 @@ pub fn lint(sources: &[Source], strict: bool) -> Report {
     }
     let context = references::Given::new(&documents);
     for document in &documents {
-        let Some(problems) = problems(document, &context, strict) else { continue };
+        let Some(problems) = problems(document, &context, strict) else {
+            continue;
+        };
         report.objects += 1;
-        report.findings.extend(problems.into_iter().map(|problem| document.finding(problem)));
+        report
+            .findings
+            .extend(problems.into_iter().map(|problem| document.finding(problem)));
     }
-    for finding in references::duplicates(&documents) {
-        report.findings.push(finding);
-    }
+    report.findings.extend(references::duplicates(&documents));
     let order = |finding: &Finding| {
         let file = sources.iter().position(|source| source.name == finding.file);
         (file, finding.document, finding.severity, finding.path.clone())
     };
     report.findings.sort_by_key(order);
+    // Two looks at one field may find the same.
+    report.findings.dedup();
     report
 }
 
@@ -114,7 +132,10 @@ fn problems(document: &Document, given: &references::Given<'_>, strict: bool) ->
     }
     let Some(schema) = schema::of_kind(kind) else {
         let known = schema::kinds().join(", ");
-        return Some(vec![Problem::error("kind", format!("`{kind}` is none of this API: {known}"))]);
+        return Some(vec![Problem::error(
+            "kind",
+            format!("`{kind}` is none of this API: {known}"),
+        )]);
     };
     let mut problems = Vec::new();
     if document.name().is_empty() && document.generate_name().is_empty() {
@@ -122,7 +143,9 @@ fn problems(document: &Document, given: &references::Given<'_>, strict: bool) ->
     }
     problems.extend(schema::problems(&document.value, &schema));
     // What has not the right form cannot be read as a whole; its fields have been named above.
-    let readable = !problems.iter().any(|problem| problem.severity == Severity::Error && !schema::is_unknown(problem));
+    let readable = !problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error && !schema::is_unknown(problem));
     if readable {
         problems.extend(semantics::problems(kind, &document.value));
     }

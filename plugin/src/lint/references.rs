@@ -28,13 +28,22 @@ impl<'d> Given<'d> {
         let group_of = |document: &'d Document| document.api_version().split_once('/').map_or("", |(group, _)| group);
         let near = |other: &str| other.is_empty() || from.namespace().is_empty() || other == from.namespace();
         let found = self.documents.iter().filter(|document| {
-            document.kind() == kind && document.name() == name && near(document.namespace()) && group_of(document) == group
+            document.kind() == kind
+                && document.name() == name
+                && near(document.namespace())
+                && group_of(document) == group
         });
-        found.min_by_key(|document| document.folder() != from.folder()).map(|document| &document.value)
+        found
+            .min_by_key(|document| document.folder() != from.folder())
+            .map(|document| &document.value)
     }
 
     fn template(&self, from: &Document, template: &TemplateRef) -> Option<Fact<AnalysisTemplateSpec>> {
-        let kind = if template.cluster_scope { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        let kind = if template.cluster_scope {
+            "ClusterAnalysisTemplate"
+        } else {
+            "AnalysisTemplate"
+        };
         let object = self.find(from, "argoproj.io", kind, &template.name)?;
         Some(match serde_json::from_value(object["spec"].clone()) {
             Ok(spec) => Fact::Known(spec),
@@ -46,14 +55,24 @@ impl<'d> Given<'d> {
 
 /// What is wrong with the objects that a Rollout names. With `strict`, what is not given is an error.
 pub fn problems(document: &Document, given: &Given<'_>, strict: bool) -> Vec<Problem> {
-    let Ok(rollout) = serde_json::from_value::<Rollout>(document.value.clone()) else { return Vec::new() };
+    let Ok(rollout) = serde_json::from_value::<Rollout>(document.value.clone()) else {
+        return Vec::new();
+    };
     let world = world(document, rollout, given);
     // Once with what is not given as unknown: the rest is wrong however the other objects are.
     let wrong = validate::references(&unknowing(&world));
-    let missing = validate::references(&world).into_iter().filter(|problem| !wrong.contains(problem));
+    let missing = validate::references(&world)
+        .into_iter()
+        .filter(|problem| !wrong.contains(problem));
     let severity = if strict { Problem::error } else { Problem::warning };
-    let missing = missing.map(|found| severity(found.path, format!("{} in the given files", found.problem)));
-    let wrong_problems = wrong.iter().map(|found| Problem::error(found.path.clone(), found.problem.clone()));
+    // Without a namespace a route is shown as `HTTPRoute /name`.
+    let missing = missing.map(|found| {
+        let text = found.problem.replace(" /", " ");
+        severity(found.path, format!("{text} in the given files"))
+    });
+    let wrong_problems = wrong
+        .iter()
+        .map(|found| Problem::error(found.path.clone(), found.problem.clone()));
     let mut problems: Vec<Problem> = wrong_problems.chain(missing).collect();
     problems.extend(route_problems(&world));
     problems.extend(analysis_problems(&world));
@@ -66,7 +85,10 @@ fn world(document: &Document, rollout: Rollout, given: &Given<'_>) -> World {
     let service = |name: &String| (name.clone(), fact(given.find(document, "", "Service", name)));
     let route = |route: &ObjectRef| {
         let group = route.api_version.split_once('/').map_or("", |(group, _)| group);
-        (route.clone(), fact(given.find(document, group, &route.kind, &route.name)))
+        (
+            route.clone(),
+            fact(given.find(document, group, &route.kind, &route.name)),
+        )
     };
     let mut templates = BTreeMap::new();
     let mut open: Vec<TemplateRef> = names.templates.iter().cloned().collect();
@@ -112,7 +134,10 @@ fn route_problems(world: &World) -> Vec<Problem> {
     let problem = |router: &sluice_traffic::Router| {
         let value = world.routes.get(&router.object(namespace))?.known()?;
         let problem = router.observe(value, pair(&world.rollout)).err()?;
-        let text = format!("{} {}: {}: {}", problem.object.kind, problem.object.name, problem.path, problem.problem);
+        let text = format!(
+            "{} {}: {}: {}",
+            problem.object.kind, problem.object.name, problem.path, problem.problem
+        );
         Some(Problem::error("spec.strategy.canary.trafficRouting", text))
     };
     references::routers(&world.rollout).iter().filter_map(problem).collect()
@@ -120,11 +145,19 @@ fn route_problems(world: &World) -> Vec<Problem> {
 
 /// What keeps the analyses of a Rollout from being run with the templates that are given, where all of them are.
 fn analysis_problems(world: &World) -> Vec<Problem> {
-    let Some(canary) = world.rollout.spec.canary() else { return Vec::new() };
-    let background = canary.analysis.as_ref().map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
+    let Some(canary) = world.rollout.spec.canary() else {
+        return Vec::new();
+    };
+    let background = canary
+        .analysis
+        .as_ref()
+        .map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
     let steps = canary.steps.iter().flatten().enumerate();
     let steps = steps.filter_map(|(index, step)| {
-        Some((format!("spec.strategy.canary.steps[{index}].analysis"), step.analysis.clone()?))
+        Some((
+            format!("spec.strategy.canary.steps[{index}].analysis"),
+            step.analysis.clone()?,
+        ))
     });
     let mut problems = Vec::new();
     for (path, analysis) in background.into_iter().chain(steps) {
@@ -133,17 +166,31 @@ fn analysis_problems(world: &World) -> Vec<Problem> {
             continue;
         }
         let lookup = |cluster_scope: bool, name: &str| {
-            world.templates.get(&TemplateRef { cluster_scope, name: name.to_owned() }).and_then(Fact::known)
+            world
+                .templates
+                .get(&TemplateRef {
+                    cluster_scope,
+                    name: name.to_owned(),
+                })
+                .and_then(Fact::known)
         };
         let flattened = match template::flatten(&templates, &lookup) {
             Ok(flattened) => flattened,
             Err(errors) => {
-                problems.extend(errors.iter().map(|error| Problem::error(path.clone(), error.to_string())));
+                problems.extend(
+                    errors
+                        .iter()
+                        .map(|error| Problem::error(path.clone(), error.to_string())),
+                );
                 continue;
             }
         };
         let supplied: BTreeSet<&str> = analysis.args.iter().flatten().map(|arg| arg.name.as_str()).collect();
-        for arg in flattened.args.iter().filter(|arg| arg.value.is_none() && arg.value_from.is_none()) {
+        for arg in flattened
+            .args
+            .iter()
+            .filter(|arg| arg.value.is_none() && arg.value_from.is_none())
+        {
             if !supplied.contains(arg.name.as_str()) {
                 let text = format!("the templates need the argument `{}`: give it a value here", arg.name);
                 problems.push(Problem::error(format!("{path}.args"), text));
@@ -164,7 +211,9 @@ fn are_all_known(world: &World, templates: &[AnalysisTemplateRef]) -> bool {
     let mut open: Vec<TemplateRef> = templates.iter().filter_map(references::template).collect();
     let mut seen = BTreeSet::new();
     while let Some(template) = open.pop() {
-        let Some(Fact::Known(spec)) = world.templates.get(&template) else { return false };
+        let Some(Fact::Known(spec)) = world.templates.get(&template) else {
+            return false;
+        };
         if seen.insert(template) {
             open.extend(spec.templates.iter().flatten().filter_map(references::template));
         }
@@ -177,10 +226,22 @@ fn are_all_known(world: &World, templates: &[AnalysisTemplateRef]) -> bool {
 pub fn duplicates(documents: &[Document]) -> Vec<Finding> {
     let mut seen: BTreeMap<[&str; 5], &Document> = BTreeMap::new();
     let mut findings = Vec::new();
-    for document in documents.iter().filter(|document| document.is_ours() && !document.name().is_empty()) {
-        let key = [document.folder(), document.api_version(), document.kind(), document.namespace(), document.name()];
+    for document in documents
+        .iter()
+        .filter(|document| document.is_ours() && !document.name().is_empty())
+    {
+        let key = [
+            document.folder(),
+            document.api_version(),
+            document.kind(),
+            document.namespace(),
+            document.name(),
+        ];
         if let Some(first) = seen.get(&key) {
-            let text = format!("has the same name as document {} of {}: one of them replaces the other", first.number, first.file);
+            let text = format!(
+                "has the same name as document {} of {}: one of them replaces the other",
+                first.number, first.file
+            );
             findings.push(document.finding(Problem::warning("metadata.name", text)));
         } else {
             seen.insert(key, document);

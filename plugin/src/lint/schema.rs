@@ -18,46 +18,64 @@ static POD_TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// How problems of fields that do not exist begin.
-const UNKNOWN: &str = "is no field here";
+const UNKNOWN: &str = "is no field here and would be dropped";
+/// The same for the pod template, of which a newer cluster may know more.
+const UNKNOWN_IN_POD: &str = "is no field that Kubernetes 1.33 has here";
 
 /// The kinds of this API.
 pub fn kinds() -> Vec<&'static str> {
-    CRDS.iter().filter_map(|crd| crd.pointer("/spec/names/kind")?.as_str()).collect()
+    CRDS.iter()
+        .filter_map(|crd| crd.pointer("/spec/names/kind")?.as_str())
+        .collect()
 }
 
 /// The schema of a kind.
 pub fn of_kind(kind: &str) -> Option<Value> {
-    let crd = CRDS.iter().find(|crd| crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind))?;
+    let crd = CRDS
+        .iter()
+        .find(|crd| crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind))?;
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned()
 }
 
 /// All differences between an object and its schema.
 pub fn problems(object: &Value, schema: &Value) -> Vec<Problem> {
-    let mut walk = Walk { root: schema, unknown: Severity::Error, problems: Vec::new() };
+    let mut walk = Walk {
+        root: schema,
+        unknown: (Severity::Error, UNKNOWN),
+        problems: Vec::new(),
+    };
     walk.compare("", object, schema);
     // The API server checks what stands on the outside; CRDs do not describe it.
     let outside = ["apiVersion", "kind", "metadata"];
-    walk.problems.retain(|problem| !outside.contains(&problem.path.as_str()) && !problem.path.starts_with("metadata."));
+    walk.problems
+        .retain(|problem| !outside.contains(&problem.path.as_str()) && !problem.path.starts_with("metadata."));
     walk.problems
 }
 
 /// What is wrong with the pod template. It is carried as it is, and the cluster may be newer than this program: a field that
 /// is not known here is only a warning.
 pub fn template_problems(rollout: &Value) -> Vec<Problem> {
-    let Some(template) = super::present(rollout, "/spec/template") else { return Vec::new() };
-    let mut walk = Walk { root: &POD_TEMPLATE, unknown: Severity::Warning, problems: Vec::new() };
+    let Some(template) = super::present(rollout, "/spec/template") else {
+        return Vec::new();
+    };
+    let mut walk = Walk {
+        root: &POD_TEMPLATE,
+        unknown: (Severity::Warning, UNKNOWN_IN_POD),
+        problems: Vec::new(),
+    };
     walk.compare("spec.template", template, &POD_TEMPLATE);
     walk.problems
 }
 
 /// Whether a problem is a field that does not exist. The API server drops such a field and takes the rest.
 pub fn is_unknown(problem: &Problem) -> bool {
-    problem.problem.starts_with(UNKNOWN)
+    problem.text.starts_with(UNKNOWN)
 }
 
 struct Walk<'s> {
     root: &'s Value,
-    unknown: Severity,
+    /// How bad a field is that does not exist, and how the problem begins.
+    unknown: (Severity, &'static str),
     problems: Vec<Problem>,
 }
 
@@ -87,13 +105,28 @@ impl<'s> Walk<'s> {
     }
 
     fn compare_fields(&mut self, path: &str, map: &Map<String, Value>, schema: &'s Value) {
-        let join = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let join = |field: &str| {
+            if path.is_empty() {
+                field.to_owned()
+            } else {
+                format!("{path}.{field}")
+            }
+        };
+        let required = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         for field in required.filter(|field| map.get(*field).is_none_or(Value::is_null)) {
-            self.problems.push(Problem::error(join(field), "is missing: this field is required"));
+            self.problems
+                .push(Problem::error(join(field), "is missing: this field is required"));
         }
         let properties = schema.get("properties").and_then(Value::as_object);
-        let open = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
+        let open = schema
+            .get("x-kubernetes-preserve-unknown-fields")
+            .and_then(Value::as_bool)
+            == Some(true);
         for (field, value) in map {
             match properties.and_then(|properties| properties.get(field)) {
                 Some(schema) => self.compare(&join(field), value, schema),
@@ -102,8 +135,13 @@ impl<'s> Walk<'s> {
                     // Without a list of fields any field may be there.
                     _ if open || properties.is_none() => {}
                     _ => {
-                        let problem = unknown(field, properties);
-                        self.problems.push(Problem { path: join(field), severity: self.unknown, problem });
+                        let (severity, text) = self.unknown;
+                        let text = format!("{text}; {}", meant(field, properties));
+                        self.problems.push(Problem {
+                            path: join(field),
+                            severity,
+                            text,
+                        });
                     }
                 },
             }
@@ -115,8 +153,17 @@ impl<'s> Walk<'s> {
         let mut schema = schema;
         // As deep as references ever are; a ring of them ends, too.
         for _ in 0..8 {
-            let single = |key: &str| schema.get(key)?.as_array()?.iter().find(|part| part.get("type") != Some(&"null".into()));
-            let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
+            let single = |key: &str| {
+                schema
+                    .get(key)?
+                    .as_array()?
+                    .iter()
+                    .find(|part| part.get("type") != Some(&"null".into()))
+            };
+            let pointer = schema
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|text| text.strip_prefix('#'));
             let next = match pointer {
                 Some(pointer) => self.root.pointer(pointer),
                 None => single("allOf").or_else(|| single("anyOf").filter(|_| schema.get("type").is_none())),
@@ -130,18 +177,17 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn unknown(field: &str, properties: Option<&Map<String, Value>>) -> String {
+/// What the field may have been meant to be.
+fn meant(field: &str, properties: Option<&Map<String, Value>>) -> String {
     let fields = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
-    match text::similar(field, fields()).first() {
-        Some(near) => format!("{UNKNOWN} and would be dropped; did you mean `{near}`?"),
-        None => {
-            let mut all: Vec<&str> = fields().collect();
-            all.sort_unstable();
-            let more = if all.len() > 12 { ", ..." } else { "" };
-            all.truncate(12);
-            format!("{UNKNOWN} and would be dropped; fields are {}{more}", all.join(", "))
-        }
+    if let Some(near) = text::similar(field, fields()).first() {
+        return format!("did you mean `{near}`?");
     }
+    let mut all: Vec<&str> = fields().collect();
+    all.sort_unstable();
+    let more = if all.len() > 12 { ", ..." } else { "" };
+    all.truncate(12);
+    format!("fields are {}{more}", all.join(", "))
 }
 
 /// What the value must be, where it is something else.

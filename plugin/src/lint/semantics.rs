@@ -14,7 +14,10 @@ pub fn problems(kind: &str, object: &Value) -> Vec<Problem> {
         "Rollout" => match decode::<Rollout>(object, "") {
             Ok(rollout) => {
                 let problems = validate::rollout(&rollout);
-                problems.into_iter().map(|found| Problem::error(found.path, found.problem)).collect()
+                problems
+                    .into_iter()
+                    .map(|found| Problem::error(found.path, found.problem))
+                    .collect()
             }
             Err(problem) => vec![problem],
         },
@@ -29,7 +32,10 @@ pub fn problems(kind: &str, object: &Value) -> Vec<Problem> {
             Err(problem) => vec![problem],
         },
         // What is not served yet is said, not passed over.
-        "Experiment" => vec![Problem::warning("", "Experiments are not carried out by this version of Sluice")],
+        "Experiment" => vec![Problem::warning(
+            "",
+            "Experiments are not carried out by this version of Sluice",
+        )],
         _ => Vec::new(),
     }
 }
@@ -39,17 +45,30 @@ fn decode<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, Problem> 
 }
 
 fn template_problems(spec: &AnalysisTemplateSpec) -> Vec<Problem> {
-    let own = validate::analysis_template(spec).into_iter().map(|found| Problem::error(found.path, found.problem));
+    let own = validate::analysis_template(spec)
+        .into_iter()
+        .map(|found| Problem::error(found.path, found.problem));
     // Rules may be for metrics of the templates that this one names.
     let nested = spec.templates.iter().flatten().next().is_some();
-    let rules = (!nested).then(|| rules(spec.metrics.as_deref(), spec.dry_run.as_ref(), spec.measurement_retention.as_ref()));
+    let rules = (!nested).then(|| {
+        rules(
+            spec.metrics.as_deref(),
+            spec.dry_run.as_ref(),
+            spec.measurement_retention.as_ref(),
+        )
+    });
     own.chain(rules.into_iter().flatten()).collect()
 }
 
 fn run_problems(spec: &AnalysisRunSpec) -> Vec<Problem> {
     let problem = |found: metric::MetricProblem| Problem::error(format!("spec.{}", found.path), found.problem);
     let own = metric::problems(&spec.metrics).into_iter().map(problem);
-    own.chain(rules(Some(&spec.metrics), spec.dry_run.as_ref(), spec.measurement_retention.as_ref())).collect()
+    own.chain(rules(
+        Some(&spec.metrics),
+        spec.dry_run.as_ref(),
+        spec.measurement_retention.as_ref(),
+    ))
+    .collect()
 }
 
 fn rules(
@@ -60,5 +79,8 @@ fn rules(
     let dry_run = dry_run.map(Vec::as_slice).unwrap_or_default();
     let retention = retention.map(Vec::as_slice).unwrap_or_default();
     let rules = template::rule_problems(metrics.unwrap_or_default(), dry_run, retention);
-    rules.into_iter().map(|error| Problem::error("spec", error.to_string())).collect()
+    rules
+        .into_iter()
+        .map(|error| Problem::error("spec", error.to_string()))
+        .collect()
 }

@@ -128,7 +128,9 @@ pub fn view(observation: &Observation, plan: &Plan, now: Timestamp) -> View {
             (None, None) => "none",
         }
         .to_owned(),
-        step: canary.filter(|canary| !canary::steps(canary).is_empty()).map(|canary| canary::index(canary, &status)),
+        step: canary
+            .filter(|canary| !canary::steps(canary).is_empty())
+            .map(|canary| canary::index(canary, &status)),
         steps: canary.map(|canary| steps(canary, observation)).unwrap_or_default(),
         set_weight: canary.map(|canary| traffic::set_weight(canary, &status)),
         actual_weight: canary.map(|_| traffic::actual_weight(&observation.world, &routes)),
@@ -156,15 +158,23 @@ pub fn view(observation: &Observation, plan: &Plan, now: Timestamp) -> View {
 /// The name of a hold's variant.
 fn word(hold: &Hold) -> String {
     let text = format!("{hold:?}");
-    text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn notes(observation: &Observation) -> Vec<String> {
     let unknown = |what: &str, why: Option<&sluice_machine::Why>| why.map(|why| format!("{what} are not shown: {why}"));
     let world = &observation.world;
-    let extension = world.rollout.spec.canary().and_then(|canary| canary.traffic_routing.as_ref()?.gateway_api.as_ref());
-    let pruned = (extension.is_some() && !world.settings.extensions)
-        .then(|| "the cluster has Argo's CRDs: fields that Sluice adds may be lost (`kubectl sluice check`)".to_owned());
+    let extension = world
+        .rollout
+        .spec
+        .canary()
+        .and_then(|canary| canary.traffic_routing.as_ref()?.gateway_api.as_ref());
+    let pruned = (extension.is_some() && !world.settings.extensions).then(|| {
+        "the cluster has Argo's CRDs: fields that Sluice adds may be lost (`kubectl sluice check`)".to_owned()
+    });
     [
         unknown("ReplicaSets", why(&world.replica_sets)),
         unknown("AnalysisRuns", why(&world.runs)),
@@ -193,7 +203,12 @@ fn steps(canary: &CanaryStrategy, observation: &Observation) -> Vec<StepView> {
         _ => "pending",
     };
     let steps = canary::steps(canary).iter().enumerate();
-    steps.map(|(index, step)| StepView { step: describe(step), state: state(index) }).collect()
+    steps
+        .map(|(index, step)| StepView {
+            step: describe(step),
+            state: state(index),
+        })
+        .collect()
 }
 
 /// A step in a few words.
@@ -202,7 +217,9 @@ fn describe(step: &CanaryStep) -> String {
     if let Some(analysis) = &step.analysis {
         return format!("{name}: {}", template_names(analysis));
     }
-    let Some(scale) = &step.set_canary_scale else { return name };
+    let Some(scale) = &step.set_canary_scale else {
+        return name;
+    };
     match (scale.replicas, scale.weight, scale.match_traffic_weight) {
         (_, _, Some(true)) => format!("{name}: as the weight asks for"),
         (Some(replicas), _, _) => format!("{name}: {replicas} pods"),
@@ -212,6 +229,10 @@ fn describe(step: &CanaryStep) -> String {
 }
 
 fn template_names(analysis: &RolloutAnalysis) -> String {
-    let templates = analysis.templates.iter().flatten().filter_map(|template| template.template_name.as_deref());
+    let templates = analysis
+        .templates
+        .iter()
+        .flatten()
+        .filter_map(|template| template.template_name.as_deref());
     templates.collect::<Vec<_>>().join(", ")
 }

@@ -21,7 +21,11 @@ pub fn render(view: &View, now: Timestamp) -> Vec<Line> {
     lines.extend(tree(view, now));
     if !view.notes.is_empty() {
         lines.push(Line::default());
-        lines.extend(view.notes.iter().map(|note| Line::styled(Style::Warn, format!("note: {note}"))));
+        lines.extend(
+            view.notes
+                .iter()
+                .map(|note| Line::styled(Style::Warn, format!("note: {note}"))),
+        );
     }
     lines
 }
@@ -39,10 +43,16 @@ pub fn summary(view: &View) -> Line {
         line = line.then(Style::Plain, format!("; weight {set} wanted, {actual} actual"));
     }
     for route in &view.routes {
-        line = line.then(Style::Plain, format!("; {} acknowledged: {}", route.object, route.acknowledged));
+        line = line.then(
+            Style::Plain,
+            format!("; {} acknowledged: {}", route.object, route.acknowledged),
+        );
     }
     let replicas = &view.replicas;
-    line = line.then(Style::Plain, format!("; available {}/{}", replicas.available, replicas.desired));
+    line = line.then(
+        Style::Plain,
+        format!("; available {}/{}", replicas.available, replicas.desired),
+    );
     match &view.waits {
         Some(waits) => line.then(Style::Plain, format!("; waits: {}", waits.reason)),
         None => line,
@@ -66,12 +76,21 @@ fn header(view: &View) -> Vec<Line> {
     if let Some(step) = view.step {
         lines.push(field("  Step:", format!("{step}/{}", view.steps.len())));
     }
-    let weights = [("  SetWeight:", view.set_weight), ("  ActualWeight:", view.actual_weight)];
-    let weights = weights.into_iter().filter_map(|(label, weight)| Some(field(label, weight?.to_string())));
+    let weights = [
+        ("  SetWeight:", view.set_weight),
+        ("  ActualWeight:", view.actual_weight),
+    ];
+    let weights = weights
+        .into_iter()
+        .filter_map(|(label, weight)| Some(field(label, weight?.to_string())));
     lines.extend(weights);
     for (index, (image, roles)) in view.images.iter().enumerate() {
         let label = if index == 0 { "Images:" } else { "" };
-        let roles = if roles.is_empty() { String::new() } else { format!(" ({})", roles.join(", ")) };
+        let roles = if roles.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", roles.join(", "))
+        };
         lines.push(field(label, Line::from(image.as_str()).then(Style::Busy, roles)));
     }
     let replicas = &view.replicas;
@@ -100,7 +119,14 @@ fn traffic(view: &View) -> Vec<Line> {
         let rows = view.services.iter().map(|service| {
             let name = format!("  {}", service.name);
             let selects = format!("selects {}", service.selects);
-            [name.as_str(), service.role, selects.as_str(), service.endpoints.as_str()].map(Line::from).to_vec()
+            [
+                name.as_str(),
+                service.role,
+                selects.as_str(),
+                service.endpoints.as_str(),
+            ]
+            .map(Line::from)
+            .to_vec()
         });
         lines.extend(table(&rows.collect::<Vec<_>>()));
     }
@@ -114,11 +140,21 @@ fn route(route: &RouteView) -> Vec<Line> {
     shares.dedup();
     let routed = match shares.as_slice() {
         [] => "not known".to_owned(),
-        shares => shares.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(", "),
+        shares => shares
+            .iter()
+            .map(|share| percent(*share))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
-    let as_wanted = route.wanted.is_none_or(|wanted| shares.iter().all(|share| *share == wanted));
+    let as_wanted = route
+        .wanted
+        .is_none_or(|wanted| shares.iter().all(|share| *share == wanted));
     let style = if as_wanted { Style::Plain } else { Style::Warn };
-    let detail = if route.detail.is_empty() { String::new() } else { format!(": {}", route.detail) };
+    let detail = if route.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", route.detail)
+    };
     let acknowledged = match route.acknowledged {
         "yes" => Style::Good,
         "draining" | "pending" => Style::Busy,
@@ -138,7 +174,8 @@ fn waiting(view: &View, now: Timestamp) -> Vec<Line> {
         lines.push(field("Waits:", Line::styled(Style::Warn, waits.reason.clone())));
         if let Some(until) = waits.until.filter(|until| *until > now) {
             let left = text::duration(now.duration_until(until));
-            lines.push(field("", Line::styled(Style::Dim, format!("until {}, in {left}, or a change", text::time(until)))));
+            let text = format!("looked at again in {left}, at {}, or at a change", text::time(until));
+            lines.push(field("", Line::styled(Style::Dim, text)));
         }
     }
     for (index, next) in view.next.iter().enumerate() {
@@ -192,16 +229,26 @@ fn tree(view: &View, now: Timestamp) -> Vec<Line> {
         let last = index + 1 == view.revisions.len();
         branches.extend(revision_branches(revision, last, now));
     }
-    let heading = ["NAME", "KIND", "STATUS", "AGE", "INFO"].map(|text| Line::styled(Style::Dim, text)).to_vec();
+    let heading = ["NAME", "KIND", "STATUS", "AGE", "INFO"]
+        .map(|text| Line::styled(Style::Dim, text))
+        .to_vec();
     let row = |branch: Branch| {
         let name = Line::from(branch.prefix).join(branch.name);
         vec![name, branch.kind.into(), branch.status, branch.age.into(), branch.info]
     };
-    table(&std::iter::once(heading).chain(branches.into_iter().map(row)).collect::<Vec<_>>())
+    table(
+        &std::iter::once(heading)
+            .chain(branches.into_iter().map(row))
+            .collect::<Vec<_>>(),
+    )
 }
 
 fn revision_branches(revision: &RevisionView, last: bool, now: Timestamp) -> Vec<Branch> {
-    let name = if revision.number == 0 { "# no revision".to_owned() } else { format!("# revision:{}", revision.number) };
+    let name = if revision.number == 0 {
+        "# no revision".to_owned()
+    } else {
+        format!("# revision:{}", revision.number)
+    };
     let (hook, below) = hooks(last);
     let mut branches = vec![Branch {
         prefix: hook.to_owned(),
@@ -227,11 +274,17 @@ fn set_branches(set: &SetView, above: &str, last: bool, now: Timestamp) -> Vec<B
     let mut info = Line::styled(Style::Busy, set.roles.join(","));
     let separator = if set.roles.is_empty() { "" } else { ", " };
     if set.desired > 0 || set.ready > 0 {
-        let counts = format!("{separator}ready:{}/{}, available:{}", set.ready, set.desired, set.available);
+        let counts = format!(
+            "{separator}ready:{}/{}, available:{}",
+            set.ready, set.desired, set.available
+        );
         info = info.then(Style::Plain, counts);
     }
     if let Some(at) = set.scale_down_at {
-        info = info.then(Style::Warn, format!(", delay:{}", text::duration(now.duration_until(at))));
+        info = info.then(
+            Style::Warn,
+            format!(", delay:{}", text::duration(now.duration_until(at))),
+        );
     }
     let set_branch = Branch {
         prefix: format!("{above}{hook}"),
@@ -243,7 +296,11 @@ fn set_branches(set: &SetView, above: &str, last: bool, now: Timestamp) -> Vec<B
     };
     let pods = set.pods.iter().enumerate().map(|(index, pod)| {
         let (hook, _) = hooks(index + 1 == set.pods.len());
-        let restarts = if pod.restarts > 0 { format!(", restarts:{}", pod.restarts) } else { String::new() };
+        let restarts = if pod.restarts > 0 {
+            format!(", restarts:{}", pod.restarts)
+        } else {
+            String::new()
+        };
         Branch {
             prefix: format!("{above}{below}{hook}"),
             name: format!("□ {}", pod.name).into(),
@@ -266,7 +323,9 @@ fn run_branch(run: &RunView, prefix: String, now: Timestamp) -> Branch {
     let mut info = Line::default();
     for (count, symbol, style) in counts.into_iter().filter(|(count, ..)| *count > 0) {
         let separator = if info == Line::default() { "" } else { ", " };
-        info = info.then(Style::Plain, separator).then(style, format!("{symbol} {count}"));
+        info = info
+            .then(Style::Plain, separator)
+            .then(style, format!("{symbol} {count}"));
     }
     if !run.message.is_empty() {
         let separator = if info == Line::default() { "" } else { ", " };
@@ -284,5 +343,9 @@ fn run_branch(run: &RunView, prefix: String, now: Timestamp) -> Branch {
 
 /// What stands before a branch, and before all that hangs below it.
 fn hooks(last: bool) -> (&'static str, &'static str) {
-    if last { ("└──", "   ") } else { ("├──", "│  ") }
+    if last {
+        ("└──", "   ")
+    } else {
+        ("├──", "│  ")
+    }
 }

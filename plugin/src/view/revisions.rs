@@ -95,7 +95,11 @@ pub fn revisions(observation: &Observation) -> Vec<RevisionView> {
     let status = world.rollout.status.clone().unwrap_or_default();
     let mut by_number: BTreeMap<u64, RevisionView> = BTreeMap::new();
     let entry = |by_number: &mut BTreeMap<u64, RevisionView>, number: u64| {
-        by_number.entry(number).or_insert_with(|| RevisionView { number, sets: Vec::new(), runs: Vec::new() });
+        by_number.entry(number).or_insert_with(|| RevisionView {
+            number,
+            sets: Vec::new(),
+            runs: Vec::new(),
+        });
     };
     for set in world.replica_sets.known().into_iter().flat_map(BTreeMap::values) {
         let number = number(&set.annotations);
@@ -106,7 +110,9 @@ pub fn revisions(observation: &Observation) -> Vec<RevisionView> {
     }
     for run in world.runs.known().into_iter().flat_map(BTreeMap::values) {
         let hash = run.labels.get(names::label::POD_TEMPLATE_HASH);
-        let of_set = by_number.values().find(|revision| revision.sets.iter().any(|set| Some(&set.hash) == hash));
+        let of_set = by_number
+            .values()
+            .find(|revision| revision.sets.iter().any(|set| Some(&set.hash) == hash));
         let number = match number(&run.annotations) {
             0 => of_set.map_or(0, |revision| revision.number),
             number => number,
@@ -118,17 +124,27 @@ pub fn revisions(observation: &Observation) -> Vec<RevisionView> {
     }
     let mut revisions: Vec<RevisionView> = by_number.into_values().rev().collect();
     for revision in &mut revisions {
-        revision.runs.sort_by(|one, other| (other.created_at, &other.name).cmp(&(one.created_at, &one.name)));
+        revision
+            .runs
+            .sort_by(|one, other| (other.created_at, &other.name).cmp(&(one.created_at, &one.name)));
     }
     revisions
 }
 
 fn number(annotations: &BTreeMap<String, String>) -> u64 {
-    annotations.get(names::annotation::REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+    annotations
+        .get(names::annotation::REVISION)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 fn set_view(set: &ReplicaSet, status: &RolloutStatus, observation: &Observation) -> SetView {
-    let pods: Vec<&Pod> = observation.pods.known().into_iter().flat_map(BTreeMap::values).collect();
+    let pods: Vec<&Pod> = observation
+        .pods
+        .known()
+        .into_iter()
+        .flat_map(BTreeMap::values)
+        .collect();
     let pods: Vec<&Pod> = pods.into_iter().filter(|pod| pod.owner == set.uid).collect();
     let deadline = set.annotations.get(names::annotation::SCALE_DOWN_DEADLINE);
     SetView {
@@ -163,7 +179,12 @@ fn roles(hash: &str, status: &RolloutStatus, is_blue_green: bool) -> Vec<&'stati
 }
 
 fn phase(set: &ReplicaSet, pods: &[&Pod]) -> &'static str {
-    let failing = |pod: &&&Pod| !matches!(pod.status.as_str(), "Running" | "Pending" | "Terminating" | "Succeeded");
+    let failing = |pod: &&&Pod| {
+        !matches!(
+            pod.status.as_str(),
+            "Running" | "Pending" | "Terminating" | "Succeeded" | "Completed"
+        )
+    };
     match (set.wanted, set.replicas) {
         (0, 0) => "ScaledDown",
         _ if pods.iter().any(|pod| failing(&pod)) => "Degraded",
@@ -208,9 +229,15 @@ pub fn images(observation: &Observation) -> BTreeMap<String, Vec<String>> {
             continue;
         }
         let containers = set.template.pointer("/spec/containers").and_then(Value::as_array);
-        let named = containers.into_iter().flatten().filter_map(|container| container.get("image")?.as_str());
+        let named = containers
+            .into_iter()
+            .flatten()
+            .filter_map(|container| container.get("image")?.as_str());
         for image in named {
-            images.entry(image.to_owned()).or_default().extend(roles(&set.hash, &status, is_blue_green));
+            images
+                .entry(image.to_owned())
+                .or_default()
+                .extend(roles(&set.hash, &status, is_blue_green));
         }
     }
     let owned = |roles: BTreeSet<&str>| roles.into_iter().map(str::to_owned).collect();

@@ -61,14 +61,27 @@ pub fn actual_weight(world: &World, routes: &[RouteView]) -> u32 {
     }
     let canary = world.rollout.spec.canary();
     if canary.is_some_and(|canary| canary.traffic_routing.is_some()) {
-        let written = || status.canary.as_ref()?.weights.as_ref().map(|weights| weights.canary.weight);
-        let routed = routes.iter().flat_map(|route| route.routed.iter().copied()).max();
-        return routed.or_else(|| u32::try_from(written()?).ok()).unwrap_or(0);
+        let written = || {
+            status
+                .canary
+                .as_ref()?
+                .weights
+                .as_ref()
+                .map(|weights| weights.canary.weight)
+        };
+        let greatest = routes.iter().flat_map(|route| route.routed.iter().copied()).max();
+        return greatest.or_else(|| u32::try_from(written()?).ok()).unwrap_or(0);
     }
-    let Some(sets) = world.replica_sets.known() else { return 0 };
+    let Some(sets) = world.replica_sets.known() else {
+        return 0;
+    };
     let new = status.current_pod_hash.as_deref().unwrap_or_default();
     let all: u32 = sets.values().map(|set| set.available).sum();
-    let of_new: u32 = sets.values().filter(|set| set.hash == new).map(|set| set.available).sum();
+    let of_new: u32 = sets
+        .values()
+        .filter(|set| set.hash == new)
+        .map(|set| set.available)
+        .sum();
     (of_new * 100).checked_div(all).unwrap_or(0)
 }
 
@@ -89,7 +102,10 @@ fn wanted(world: &World) -> Option<u32> {
 /// All route objects that the Rollout names.
 pub fn routes(world: &World, plan: &Plan, now: Timestamp) -> Vec<RouteView> {
     let pair = pair(&world.rollout);
-    references::routers(&world.rollout).iter().map(|router| route(world, plan, now, router, pair)).collect()
+    references::routers(&world.rollout)
+        .iter()
+        .map(|router| route(world, plan, now, router, pair))
+        .collect()
 }
 
 fn route(world: &World, plan: &Plan, now: Timestamp, router: &Router, pair: Pair<'_>) -> RouteView {
@@ -124,21 +140,20 @@ fn route(world: &World, plan: &Plan, now: Timestamp, router: &Router, pair: Pair
     view
 }
 
-fn acknowledged(
-    world: &World,
-    observed: &Observed,
-    seen: Option<Timestamp>,
-    now: Timestamp,
-) -> (&'static str, String) {
+fn acknowledged(world: &World, observed: &Observed, seen: Option<Timestamp>, now: Timestamp) -> (&'static str, String) {
     match &observed.acknowledgement {
         Acknowledgement::Pending(what) => ("pending", what.clone()),
         Acknowledgement::Refused(why) => ("refused", why.clone()),
         Acknowledgement::Acknowledged => {
             let written = observed.moving.as_ref().map(|moving| moving.at);
             match seen.max(written).map(|at| at + drain(world)) {
-                Some(until) if now < until => {
-                    ("draining", format!("proxies get {} more to follow", text::duration(now.duration_until(until))))
-                }
+                Some(until) if now < until => (
+                    "draining",
+                    format!(
+                        "proxies get {} more to follow",
+                        text::duration(now.duration_until(until))
+                    ),
+                ),
                 _ => ("yes", String::new()),
             }
         }
@@ -149,14 +164,23 @@ fn acknowledged(
 fn drain(world: &World) -> SignedDuration {
     let canary = world.rollout.spec.canary();
     let gateway = canary.and_then(|canary| canary.traffic_routing.as_ref()?.gateway_api.as_ref());
-    let seconds = gateway.filter(|_| world.settings.extensions).and_then(|gateway| gateway.drain_seconds);
-    seconds.map_or(world.settings.drain, |seconds| SignedDuration::from_secs(i64::from(seconds.max(0))))
+    let seconds = gateway
+        .filter(|_| world.settings.extensions)
+        .and_then(|gateway| gateway.drain_seconds);
+    seconds.map_or(world.settings.drain, |seconds| {
+        SignedDuration::from_secs(i64::from(seconds.max(0)))
+    })
 }
 
 /// The canary's part of what goes to the two Services, in percent, rounded up.
 fn share(weights: &Weights, pair: Pair<'_>) -> u32 {
-    let ours = weights.by_service.iter().filter(|(name, _)| [pair.stable, pair.canary].contains(&name.as_str()));
-    let ours = Weights { by_service: ours.map(|(name, weight)| (name.clone(), *weight)).collect() };
+    let ours = weights
+        .by_service
+        .iter()
+        .filter(|(name, _)| [pair.stable, pair.canary].contains(&name.as_str()));
+    let ours = Weights {
+        by_service: ours.map(|(name, weight)| (name.clone(), *weight)).collect(),
+    };
     ours.share_of(pair.canary).div_ceil(100)
 }
 
@@ -172,14 +196,23 @@ pub fn services(world: &World, revisions: &[RevisionView]) -> Vec<ServiceView> {
         named.push(("active", Some(blue_green.active_service.clone())));
         named.push(("preview", blue_green.preview_service.clone()));
     }
-    let named = named.into_iter().filter_map(|(role, name)| Some((role, name.filter(|name| !name.is_empty())?)));
-    named.map(|(role, name)| service(world, revisions, role, name)).collect()
+    let named = named
+        .into_iter()
+        .filter_map(|(role, name)| Some((role, name.filter(|name| !name.is_empty())?)));
+    named
+        .map(|(role, name)| service(world, revisions, role, name))
+        .collect()
 }
 
 fn service(world: &World, revisions: &[RevisionView], role: &'static str, name: String) -> ServiceView {
     let called = |hash: &str| {
-        let number = revisions.iter().find(|revision| revision.sets.iter().any(|set| set.hash == hash));
-        number.map_or_else(|| hash.to_owned(), |revision| format!("{hash} (revision {})", revision.number))
+        let number = revisions
+            .iter()
+            .find(|revision| revision.sets.iter().any(|set| set.hash == hash));
+        number.map_or_else(
+            || hash.to_owned(),
+            |revision| format!("{hash} (revision {})", revision.number),
+        )
     };
     let selects = match world.services.get(&name) {
         Some(Fact::Known(value)) => match service::observe(value).revision {
@@ -189,10 +222,13 @@ fn service(world: &World, revisions: &[RevisionView], role: &'static str, name: 
         Some(Fact::Unknown(why)) => why.to_string(),
         Some(Fact::Absent) | None => "it does not exist".to_owned(),
     };
-    let answer = world.answers.iter().find_map(|(ask, answered)| match (ask, &answered.answer) {
-        (Ask::Endpoints { service, .. }, Answer::Endpoints(fact)) if *service == name => Some(fact),
-        _ => None,
-    });
+    let answer = world
+        .answers
+        .iter()
+        .find_map(|(ask, answered)| match (ask, &answered.answer) {
+            (Ask::Endpoints { service, .. }, Answer::Endpoints(fact)) if *service == name => Some(fact),
+            _ => None,
+        });
     let endpoints = match answer {
         Some(Fact::Known(endpoints)) if endpoints.ready.is_empty() => "no ready endpoints".to_owned(),
         Some(Fact::Known(endpoints)) => {
@@ -206,5 +242,10 @@ fn service(world: &World, revisions: &[RevisionView], role: &'static str, name: 
         Some(Fact::Unknown(why)) => format!("endpoints: {why}"),
         None => String::new(),
     };
-    ServiceView { name, role, selects, endpoints }
+    ServiceView {
+        name,
+        role,
+        selects,
+        endpoints,
+    }
 }

@@ -53,14 +53,20 @@ impl Api {
         state.version += 1;
         let version = state.version;
         let metadata = object["metadata"].as_object_mut().unwrap();
-        metadata.entry("resourceVersion").or_insert_with(|| version.to_string().into());
+        metadata
+            .entry("resourceVersion")
+            .or_insert_with(|| version.to_string().into());
         metadata.entry("uid").or_insert_with(|| format!("uid-{version}").into());
         state.objects.insert(path_of(&object), object);
     }
 
     /// Removes a Rollout.
     pub fn remove(&self, name: &str) {
-        self.0.lock().unwrap().objects.retain(|path, _| !path.ends_with(&format!("/rollouts/{name}")));
+        self.0
+            .lock()
+            .unwrap()
+            .objects
+            .retain(|path, _| !path.ends_with(&format!("/rollouts/{name}")));
     }
 
     /// Answers such requests with 403.
@@ -87,7 +93,9 @@ impl Api {
     pub fn writes(&self) -> Vec<(String, Value)> {
         let state = self.0.lock().unwrap();
         let writes = state.requests.iter().filter(|(method, ..)| method != Method::GET);
-        writes.map(|(method, path, body)| (format!("{method} {path}"), body.clone())).collect()
+        writes
+            .map(|(method, path, body)| (format!("{method} {path}"), body.clone()))
+            .collect()
     }
 
     /// A client of this server.
@@ -103,17 +111,34 @@ impl Api {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let body: Value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap()
+        };
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        let full = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
+        let full = if query.is_empty() {
+            path.clone()
+        } else {
+            format!("{path}?{query}")
+        };
         let mut state = self.0.lock().unwrap();
         state.requests.push((parts.method.clone(), full, body.clone()));
-        if state.forbidden.iter().any(|(method, part)| *method == parts.method && path.contains(part)) {
+        if state
+            .forbidden
+            .iter()
+            .any(|(method, part)| *method == parts.method && path.contains(part))
+        {
             return status(403, "Forbidden", "no", None);
         }
         if state.unserved.iter().any(|part| path.contains(part)) {
-            return status(404, "NotFound", "the server could not find the requested resource", None);
+            return status(
+                404,
+                "NotFound",
+                "the server could not find the requested resource",
+                None,
+            );
         }
         if query.contains("watch=true") {
             let events = state.watches.pop_front().unwrap_or_default();
@@ -140,10 +165,16 @@ impl State {
             let rest = key.strip_prefix(&format!("{group}/namespaces/"));
             rest.is_some_and(|rest| rest.split('/').nth(1) == Some(plural))
         };
-        let in_collection = |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) || in_all_namespaces(key);
+        let in_collection =
+            |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) || in_all_namespaces(key);
         let selector = query.split('&').find_map(|pair| pair.strip_prefix("labelSelector="));
         let selector = selector.unwrap_or_default().replace("%2F", "/").replace("%3D", "=");
-        let items: Vec<&Value> = self.objects.iter().filter(|(key, _)| in_collection(key)).map(|(_, object)| object).collect();
+        let items: Vec<&Value> = self
+            .objects
+            .iter()
+            .filter(|(key, _)| in_collection(key))
+            .map(|(_, object)| object)
+            .collect();
         // A last part that is a plural is a collection, of whatever number of objects.
         if PLURALS.contains(&name) {
             let items: Vec<&Value> = items.into_iter().filter(|item| selects(&selector, item)).collect();
@@ -160,7 +191,9 @@ impl State {
         let name = target.rsplit('/').next().unwrap().to_owned();
         self.version += 1;
         let version = self.version;
-        let Some(object) = self.objects.get_mut(target) else { return status(404, "NotFound", "not found", Some(&name)) };
+        let Some(object) = self.objects.get_mut(target) else {
+            return status(404, "NotFound", "not found", Some(&name));
+        };
         let wanted = body.pointer("/metadata/resourceVersion");
         if wanted.is_some_and(|wanted| *wanted != object["metadata"]["resourceVersion"]) {
             return status(409, "Conflict", "the object has been modified", Some(&name));
@@ -175,7 +208,10 @@ impl State {
             let wanted = &body["spec"]["resourceAttributes"];
             let text = |key: &str| wanted[key].as_str().unwrap_or_default().to_owned();
             let right = format!("{} {}/{}", text("verb"), text("resource"), text("subresource"));
-            let denied = self.forbidden.iter().any(|(_, part)| right.trim_end_matches('/') == *part);
+            let denied = self
+                .forbidden
+                .iter()
+                .any(|(_, part)| right.trim_end_matches('/') == *part);
             body["status"] = json!({ "allowed": !denied });
         }
         ok(&body)
@@ -210,16 +246,22 @@ fn path_of(object: &Value) -> String {
     if ["CustomResourceDefinition", "GatewayClass", "ClusterAnalysisTemplate"].contains(&kind) {
         return format!("{root}/{version}/{plural}/{name}");
     }
-    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(NAMESPACE);
+    let namespace = object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str)
+        .unwrap_or(NAMESPACE);
     format!("{root}/{version}/namespaces/{namespace}/{plural}/{name}")
 }
 
 fn selects(selector: &str, object: &Value) -> bool {
     let labels = &object["metadata"]["labels"];
-    selector.split(',').filter(|part| !part.is_empty()).all(|part| match part.split_once('=') {
-        Some((key, value)) => labels[key] == value,
-        None => !labels[part].is_null(),
-    })
+    selector
+        .split(',')
+        .filter(|part| !part.is_empty())
+        .all(|part| match part.split_once('=') {
+            Some((key, value)) => labels[key] == value,
+            None => !labels[part].is_null(),
+        })
 }
 
 fn merge(target: &mut Value, patch: &Value) {
@@ -253,5 +295,8 @@ fn status(code: u16, reason: &str, message: &str, name: Option<&str>) -> Respons
         "message": message,
         "details": { "name": name.unwrap_or_default() },
     });
-    Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
+    Response::builder()
+        .status(code)
+        .body(Body::from(body.to_string().into_bytes()))
+        .unwrap()
 }

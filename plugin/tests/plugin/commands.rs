@@ -109,8 +109,17 @@ async fn both_pauses_are_ended_by_one_promotion_status_first() {
     both["spec"]["paused"] = true.into();
     let api = Api::with([versioned(both, "70")]);
     let status = json!({ "metadata": { "resourceVersion": "70" }, "status": { "pauseConditions": null } });
-    let writes = vec![(path("backend/status"), status), (path("backend"), json!({ "spec": { "paused": false } }))];
-    check("promote backend", &api, writes, expect![["rollout 'backend' promoted\n"]]).await;
+    let writes = vec![
+        (path("backend/status"), status),
+        (path("backend"), json!({ "spec": { "paused": false } })),
+    ];
+    check(
+        "promote backend",
+        &api,
+        writes,
+        expect![["rollout 'backend' promoted\n"]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -123,7 +132,13 @@ async fn without_a_status_subresource_one_patch_of_the_object_does_it() {
     let mut unified = status.clone();
     unified["spec"] = json!({ "paused": false });
     let writes = vec![(path("backend/status"), status), (path("backend"), unified)];
-    check("promote backend", &api, writes, expect![["rollout 'backend' promoted\n"]]).await;
+    check(
+        "promote backend",
+        &api,
+        writes,
+        expect![["rollout 'backend' promoted\n"]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -154,7 +169,11 @@ async fn a_write_that_moves_nothing_does_not_stop_a_promotion() {
     }
     let (code, text) = run(&api, "promote backend").await;
     assert_eq!((code, text.as_str()), (0, "rollout 'backend' promoted\n"));
-    let versions: Vec<Value> = api.writes().iter().map(|(_, patch)| patch["metadata"]["resourceVersion"].clone()).collect();
+    let versions: Vec<Value> = api
+        .writes()
+        .iter()
+        .map(|(_, patch)| patch["metadata"]["resourceVersion"].clone())
+        .collect();
     assert_eq!(versions, ["70", "71", "72"]);
 }
 
@@ -166,24 +185,43 @@ async fn what_is_not_there_is_looked_for_nearby() {
         object["metadata"]["namespace"] = namespace.into();
         object
     };
-    let here = Api::with([named("backend", NAMESPACE), named("frontend", NAMESPACE), named("payments", "other")]);
+    let here = Api::with([
+        named("backend", NAMESPACE),
+        named("frontend", NAMESPACE),
+        named("payments", "other"),
+    ]);
     let rows = [
-        ("get rollout bakend", expect![[r#"
+        (
+            "get rollout bakend",
+            expect![[r#"
             error: there is no rollout 'bakend' in namespace 'shop'; did you mean 'backend'?
-        "#]]),
-        ("status backend-v2", expect![[r#"
+        "#]],
+        ),
+        (
+            "status backend-v2",
+            expect![[r#"
             error: there is no rollout 'backend-v2' in namespace 'shop'; did you mean 'backend'?
-        "#]]),
-        ("promote payments", expect![[r#"
+        "#]],
+        ),
+        (
+            "promote payments",
+            expect![[r#"
             error: there is no rollout 'payments' in namespace 'shop'; there is one in namespace 'other'
-        "#]]),
-        ("abort zzz", expect![[r#"
+        "#]],
+        ),
+        (
+            "abort zzz",
+            expect![[r#"
             error: there is no rollout 'zzz' in namespace 'shop'
-        "#]]),
-        ("abort backend zzz", expect![[r#"
+        "#]],
+        ),
+        (
+            "abort backend zzz",
+            expect![[r#"
             rollout 'backend' aborted
             error: there is no rollout 'zzz' in namespace 'shop'
-        "#]]),
+        "#]],
+        ),
     ];
     for (words, wanted) in rows {
         let (code, text) = run(&here, words).await;
@@ -193,7 +231,8 @@ async fn what_is_not_there_is_looked_for_nearby() {
     let (_, text) = run(&Api::default(), "pause backend").await;
     expect![[r#"
         error: there is no rollout 'backend' in namespace 'shop'; there is none at all
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[tokio::test]
@@ -204,24 +243,30 @@ async fn a_right_that_is_missing_is_named() {
     assert_eq!(code, 1);
     expect![[r#"
         error: you may not patch rollouts/status.argoproj.io in namespace 'shop'
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     let api = Api::with(shop());
     api.forbid(Method::GET, "rollouts");
     let (_, text) = run(&api, "list rollouts -A").await;
     expect![[r#"
         error: you may not list rollouts.argoproj.io in all namespaces
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     let api = Api::default();
     api.unserve("argoproj.io");
     let (_, text) = run(&api, "list rollouts").await;
     expect![[r#"
         error: this cluster has no rollouts.argoproj.io: is its CRD installed? (`kubectl sluice check` says more)
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[tokio::test]
 async fn lists_have_a_line_for_each() {
-    let mut green = rollout(&json!({ "blueGreen": { "activeService": "a" } }), json!({ "phase": "Healthy", "stableRS": NEW, "currentPodHash": NEW }));
+    let mut green = rollout(
+        &json!({ "blueGreen": { "activeService": "a" } }),
+        json!({ "phase": "Healthy", "stableRS": NEW, "currentPodHash": NEW }),
+    );
     green["metadata"]["name"] = "a-blue-green-one".into();
     let mut other = rollout(&canary(), at_step(4, "Healthy", ""));
     other["metadata"]["namespace"] = "other".into();
@@ -233,21 +278,24 @@ async fn lists_have_a_line_for_each() {
         NAME              STRATEGY   STATUS   STEP  SET-WEIGHT  READY  DESIRED  UP-TO-DATE  AVAILABLE
         a-blue-green-one  BlueGreen  Healthy  -     -           5/4    4        1           5
         backend           Canary     Paused   1/4   25          5/4    4        1           5
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     let (_, text) = run(&api, "list ro -A").await;
     expect![[r#"
         NAMESPACE  NAME              STRATEGY   STATUS   STEP  SET-WEIGHT  READY  DESIRED  UP-TO-DATE  AVAILABLE
         other      backend           Canary     Healthy  4/4   100         5/4    4        1           5
         shop       a-blue-green-one  BlueGreen  Healthy  -     -           5/4    4        1           5
         shop       backend           Canary     Paused   1/4   25          5/4    4        1           5
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     let (_, text) = run(&api, "list rollouts -o json").await;
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list[1]["setWeight"], 25, "{list}");
     let (_, text) = run(&Api::default(), "list rollouts").await;
     expect![[r#"
         there are no rollouts in namespace 'shop'
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[tokio::test]
@@ -259,5 +307,8 @@ async fn watching_without_a_terminal_adds_a_line_for_each_change() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 1, "{text}");
     let (_, line) = lines[0].split_once("  ").unwrap();
-    assert!(line.starts_with("॥ Paused - CanaryPauseStep; step 1/4; weight 25 wanted, 25 actual"), "{line}");
+    assert!(
+        line.starts_with("॥ Paused - CanaryPauseStep; step 1/4; weight 25 wanted, 25 actual"),
+        "{line}"
+    );
 }

@@ -34,7 +34,11 @@ pub fn rollout(strategy: &Value, status: Value) -> Value {
     let mut status = status;
     let counts = json!({ "observedGeneration": "4", "replicas": 5, "updatedReplicas": 1, "readyReplicas": 5, "availableReplicas": 5 });
     for (key, value) in counts.as_object().unwrap() {
-        status.as_object_mut().unwrap().entry(key.clone()).or_insert_with(|| value.clone());
+        status
+            .as_object_mut()
+            .unwrap()
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
     }
     json!({
         "apiVersion": "argoproj.io/v1alpha1",
@@ -127,7 +131,11 @@ pub fn replica_set(revision: u32, hash: &str, version: &str, wanted: u32, availa
 pub fn pods(hash: &str, count: u32, status: &str, service: &str) -> Vec<Value> {
     let name = |index: u32| format!("backend-{hash}-{index}");
     let running = status == "Running";
-    let state = if running { json!({ "running": {} }) } else { json!({ "waiting": { "reason": status } }) };
+    let state = if running {
+        json!({ "running": {} })
+    } else {
+        json!({ "waiting": { "reason": status } })
+    };
     let pods = (0..count).map(|index| {
         json!({
             "apiVersion": "v1",

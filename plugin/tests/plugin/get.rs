@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use http::Method;
 use serde_json::{Value, json};
 use sluice_plugin::{
-    explain::explain,
+    explain::{Recollection, explain},
     observe::observe,
     text::Screen,
     view::{View, render, view},
@@ -18,7 +18,7 @@ use crate::{
 async fn look(api: &Api) -> View {
     let cluster = api.cluster();
     let mut observation = observe(&cluster, "backend").await.unwrap();
-    let plan = explain(&cluster, &mut observation, &mut None, now()).await;
+    let plan = explain(&cluster, &mut observation, &mut Recollection::default(), now()).await;
     view(&observation, &plan, now())
 }
 
@@ -53,7 +53,7 @@ async fn a_canary_in_a_pause_is_shown_with_all_that_belongs_to_it() {
           backend-stable  stable  selects 5d8f9c (revision 1)
           backend-canary  canary  selects 7b6c4d (revision 2)
         Waits:           paused (CanaryPauseStep) until 2026-03-01T12:05:00Z
-                         until 2026-03-01T12:05:00Z, in 5m, or a change
+                         looked at again in 5m, at 2026-03-01T12:05:00Z, or at a change
         Steps:
           ✔  1 setWeight: 25
           ▶  2 pause: 10m
@@ -71,17 +71,25 @@ async fn a_canary_in_a_pause_is_shown_with_all_that_belongs_to_it() {
               ├──□ backend-5d8f9c-1  Pod         ✔ Running  10m   ready:1/1
               ├──□ backend-5d8f9c-2  Pod         ✔ Running  10m   ready:1/1
               └──□ backend-5d8f9c-3  Pod         ✔ Running  10m   ready:1/1
-    "#]].assert_eq(&shown(&look(&Api::with(shop())).await));
+    "#]]
+    .assert_eq(&shown(&look(&Api::with(shop())).await));
 }
 
 #[tokio::test]
 async fn an_aborted_canary_says_why() {
-    let mut status = at_step(0, "Degraded", "RolloutAborted: Rollout aborted update to revision 2: error-rate failed");
+    let mut status = at_step(
+        0,
+        "Degraded",
+        "RolloutAborted: Rollout aborted update to revision 2: error-rate failed",
+    );
     status["abort"] = true.into();
     status["abortedAt"] = "2026-03-01T11:59:00Z".into();
     let api = Api::with(shop());
     api.put(rollout(&canary(), status));
-    api.put(run("Failed", "Metric \"error-rate\" assessed Failed due to failed (2) > failureLimit (1)"));
+    api.put(run(
+        "Failed",
+        "Metric \"error-rate\" assessed Failed due to failed (2) > failureLimit (1)",
+    ));
     api.put(route(0, 7));
     let mut new = replica_set(2, NEW, "v2", 1, 1);
     new["metadata"]["annotations"]["scale-down-deadline"] = "2026-03-01T12:00:25Z".into();
@@ -135,27 +143,51 @@ async fn an_aborted_canary_says_why() {
 /// The line of the reason, and what the controller would do.
 async fn check(what: &str, api: Api, wanted: Expect) {
     let view = look(&api).await;
-    let waits = view.waits.map_or_else(|| "nothing".to_owned(), |waits| format!("{}: {}", waits.hold, waits.reason));
-    let next = view.next.iter().map(|next| format!("\n  next: {next}")).collect::<String>();
+    let waits = view.waits.map_or_else(
+        || "nothing".to_owned(),
+        |waits| format!("{}: {}", waits.hold, waits.reason),
+    );
+    let next = view
+        .next
+        .iter()
+        .map(|next| format!("\n  next: {next}"))
+        .collect::<String>();
     wanted.assert_eq(&format!("{what}: {waits}{next}"));
 }
 
 #[tokio::test]
 async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
-    let at = |index: i32| rollout(&canary(), at_step(index, "Progressing", "more replicas need to be updated"));
+    let at = |index: i32| {
+        rollout(
+            &canary(),
+            at_step(index, "Progressing", "more replicas need to be updated"),
+        )
+    };
     let changed = |objects: Vec<Value>| {
         let api = Api::with(shop());
-        objects.into_iter().for_each(|object| api.put(object));
+        for object in objects {
+            api.put(object);
+        }
         api
     };
 
-    check("a timed pause", changed(vec![]), expect!["a timed pause: Paused: paused (CanaryPauseStep) until 2026-03-01T12:05:00Z"]).await;
+    check(
+        "a timed pause",
+        changed(vec![]),
+        expect!["a timed pause: Paused: paused (CanaryPauseStep) until 2026-03-01T12:05:00Z"],
+    )
+    .await;
 
     let mut lagging = vec![at(0), replica_set(2, NEW, "v2", 1, 0)];
     lagging.extend(pods(NEW, 1, "ImagePullBackOff", "backend-canary"));
-    check("pods that do not start", changed(lagging), expect![[r#"
+    check(
+        "pods that do not start",
+        changed(lagging),
+        expect![[r#"
         pods that do not start: NewNotAvailable: 0 of 1 pods of the new ReplicaSet backend-7b6c4d are available
-          next: set HTTPRoute shop/backend to backend-canary 0 / backend-stable 100"#]]).await;
+          next: set HTTPRoute shop/backend to backend-canary 0 / backend-stable 100"#]],
+    )
+    .await;
 
     check("a route that is not acknowledged", changed(vec![at(0), route(25, 6)]), expect!["a route that is not acknowledged: NotAcknowledged: HTTPRoute shop/backend is not acknowledged: Gateway shop/web: example.com/gateway has seen generation 6 and not yet 7 (Accepted)"]).await;
 
@@ -164,11 +196,22 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
     moved["metadata"]["annotations"] = json!({ "moving.sluice.dev/backend-canary": moving.to_string() });
     check("a route that proxies still follow", changed(vec![at(0), moved]), expect!["a route that proxies still follow: Draining: HTTPRoute shop/backend was acknowledged; proxies get until 2026-03-01T12:00:01Z to follow"]).await;
 
-    check("a weight that is to be written", changed(vec![at(2), replica_set(2, NEW, "v2", 2, 2)]), expect!["a weight that is to be written: NotAcknowledged: Service backend-canary is not acknowledged: 1 of 2 pods of the new revision are ready endpoints"]).await;
+    check("a Service whose endpoints lag", changed(vec![at(2), replica_set(2, NEW, "v2", 2, 2)]), expect!["a Service whose endpoints lag: NotAcknowledged: Service backend-canary is not acknowledged: 1 of 2 pods of the new revision are ready endpoints"]).await;
+
+    let mut grown = vec![at(2), replica_set(2, NEW, "v2", 2, 2)];
+    grown.extend(pods(NEW, 2, "Running", "backend-canary"));
+    check("a weight that is to be written", changed(grown), expect![[r#"
+        a weight that is to be written: nothing
+          next: set HTTPRoute shop/backend to backend-canary 50 / backend-stable 50"#]]).await;
 
     let mut by_user = rollout(&canary(), at_step(0, "Paused", "manually paused"));
     by_user["spec"]["paused"] = true.into();
-    check("a pause by a user", changed(vec![by_user]), expect!["a pause by a user: PausedByUser: spec.paused is true: set it to false to go on"]).await;
+    check(
+        "a pause by a user",
+        changed(vec![by_user]),
+        expect!["a pause by a user: PausedByUser: spec.paused is true: set it to false to go on"],
+    )
+    .await;
 
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1",
@@ -193,13 +236,17 @@ async fn a_missing_right_is_named_where_it_is_missed() {
     check("ReplicaSets", without(Method::GET, "replicasets"), expect!["ReplicaSets: Unknown: the ReplicaSets: not known, because reading it failed: you may not list replicasets.apps in namespace 'shop'"]).await;
     let pods = without(Method::GET, "/pods");
     let notes = look(&pods).await.notes;
-    expect!["pods are not shown: reading it failed: you may not list pods in namespace 'shop'"].assert_eq(&notes.join("\n"));
+    expect!["pods are not shown: reading it failed: you may not list pods in namespace 'shop'"]
+        .assert_eq(&notes.join("\n"));
 
     // Revisions of Argo Rollouts record no template: the API server is asked what the defaults make of it.
     let foreign = without(Method::POST, "replicasets");
     for (revision, hash, version, count) in [(1, OLD, "v1", 4), (2, NEW, "v2", 1)] {
         let mut set = replica_set(revision, hash, version, count, count);
-        set["metadata"]["annotations"].as_object_mut().unwrap().remove("sluice.dev/pod-template");
+        set["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("sluice.dev/pod-template");
         foreign.put(set);
     }
     check("dry-run", foreign, expect!["dry-run: Unknown: the pod template with defaults: not known, because reading it failed: you may not create replicasets.apps in namespace 'shop'"]).await;
@@ -210,16 +257,29 @@ async fn a_revision_that_records_no_template_is_recognised_by_a_dry_run() {
     let api = Api::with(shop());
     for (revision, hash, version, count) in [(1, OLD, "v1", 4), (2, NEW, "v2", 1)] {
         let mut set = replica_set(revision, hash, version, count, count);
-        set["metadata"]["annotations"].as_object_mut().unwrap().remove("sluice.dev/pod-template");
+        set["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("sluice.dev/pod-template");
         api.put(set);
     }
     let view = look(&api).await;
     assert_eq!(view.waits.unwrap().hold, "Paused");
     let writes = api.writes();
     let wanted = format!("POST /apis/apps/v1/namespaces/{NAMESPACE}/replicasets?dryRun=All");
-    assert_eq!(writes.iter().map(|(call, _)| call.as_str()).collect::<Vec<_>>(), [wanted]);
+    assert_eq!(
+        writes.iter().map(|(call, _)| call.as_str()).collect::<Vec<_>>(),
+        [wanted]
+    );
     assert_eq!(writes[0].1["spec"]["template"], template("v2"));
     assert_eq!(writes[0].1["metadata"], json!({ "generateName": "sluice-defaults-" }));
+
+    let (cluster, mut recollection) = (api.cluster(), Recollection::default());
+    for _ in 0..3 {
+        let mut observation = observe(&cluster, "backend").await.unwrap();
+        explain(&cluster, &mut observation, &mut recollection, now()).await;
+    }
+    assert_eq!(api.writes().len(), 2, "whoever goes on looking asks once");
 }
 
 #[tokio::test]
@@ -270,7 +330,30 @@ async fn blue_green_shows_what_each_service_selects() {
            └──⧉ backend-5d8f9c  ReplicaSet  ✔ Healthy  120m  stable,active, ready:4/4, available:4
 
         note: pods are not shown: reading it failed: you may not list pods in namespace 'shop'
-    "#]].assert_eq(&shown(&look(&api).await));
+    "#]]
+    .assert_eq(&shown(&look(&api).await));
+}
+
+#[tokio::test]
+async fn messages_of_others_cannot_act_on_the_terminal() {
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
+    let api = Api::with(shop());
+    api.put(rollout(&canary(), at_step(0, "Progressing", evil)));
+    api.put(run("Failed", evil));
+    let mut set = replica_set(2, NEW, "v2", 1, 1);
+    set["spec"]["template"]["spec"]["containers"][0]["image"] = evil.into();
+    api.put(set);
+    let mut out = Vec::new();
+    Screen::new(&mut out, true, false)
+        .lines(render(&look(&api).await, now()))
+        .unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("owned"), "the rest of the text is shown");
+    let acting: Vec<char> = text
+        .chars()
+        .filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}')
+        .collect();
+    assert_eq!(acting, []);
 }
 
 #[tokio::test]

@@ -30,8 +30,14 @@ fn lease(name: &str, namespace: &str, renewed: &str) -> Value {
 fn complete() -> Api {
     let api = Api::with([
         raw("/version", json!({ "gitVersion": "v1.37.2" })),
-        raw("/apis/gateway.networking.k8s.io/v1", json!({ "resources": [{ "name": "gateways" }, { "name": "httproutes" }] })),
-        raw("/apis/argoproj.io/v1alpha1", json!({ "resources": [{ "name": "rollouts" }, { "name": "experiments" }] })),
+        raw(
+            "/apis/gateway.networking.k8s.io/v1",
+            json!({ "resources": [{ "name": "gateways" }, { "name": "httproutes" }] }),
+        ),
+        raw(
+            "/apis/argoproj.io/v1alpha1",
+            json!({ "resources": [{ "name": "rollouts" }, { "name": "experiments" }] }),
+        ),
         json!({
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "GatewayClass",
@@ -39,7 +45,11 @@ fn complete() -> Api {
             "status": { "conditions": [{ "type": "Accepted", "status": "True" }] },
         }),
         lease("sluice-controller-lock", "sluice", "2999-01-01T00:00:00.000000Z"),
-        lease("argo-rollouts-controller-lock", "argo-rollouts", "2020-01-01T00:00:00.000000Z"),
+        lease(
+            "argo-rollouts-controller-lock",
+            "argo-rollouts",
+            "2020-01-01T00:00:00.000000Z",
+        ),
         analysis_template(),
     ]);
     for mut crd in all_crds_json() {
@@ -64,7 +74,7 @@ async fn a_complete_cluster_is_ok() {
         ok    CRD clusteranalysistemplates.argoproj.io  is Sluice's: extensions are on
         ok    CRD experiments.argoproj.io               is Sluice's: extensions are on
         ok    CRD rollouts.argoproj.io                  is Sluice's: extensions are on
-        ok    rights of you                             all that is needed in namespace 'shop'
+        ok    your rights                               all that is needed in namespace 'shop'
         ok    Argo Rollouts                             its controller has stopped (its Lease has expired)
         ok    Sluice                                    its controller is live (leader `sluice-controller-lock-1` in namespace 'sluice')
         ok    Gateway API                               HTTPRoute is installed; GatewayClass traefik
@@ -76,10 +86,17 @@ async fn a_complete_cluster_is_ok() {
 async fn what_is_missing_is_named_with_how_to_mend_it() {
     let api = complete();
     api.unserve("/apis/gateway.networking.k8s.io");
-    api.put(lease("argo-rollouts-controller-lock", "tools", "2999-01-01T00:00:00.000000Z"));
+    api.put(lease(
+        "argo-rollouts-controller-lock",
+        "tools",
+        "2999-01-01T00:00:00.000000Z",
+    ));
     api.put(lease("sluice-controller-lock", "sluice", "2020-01-01T00:00:00.000000Z"));
     let mut template = analysis_template();
-    template["spec"]["metrics"][0]["provider"]["prometheus"].as_object_mut().unwrap().remove("address");
+    template["spec"]["metrics"][0]["provider"]["prometheus"]
+        .as_object_mut()
+        .unwrap()
+        .remove("address");
     api.put(template);
     for mut crd in all_crds_json() {
         crd["metadata"]["annotations"] = json!({});
@@ -102,10 +119,10 @@ async fn what_is_missing_is_named_with_how_to_mend_it() {
                                                         to mend: kubectl describe crd experiments.argoproj.io
         warn  CRD rollouts.argoproj.io                  is Argo's: fields that Sluice adds (such as trafficRouting.gatewayApi) are dropped by the API server
                                                         to mend: kubectl apply --server-side -f crds/yaml/ (Argo's own fields all stay)
-        ok    rights of you                             all that is needed in namespace 'shop'
+        ok    your rights                               all that is needed in namespace 'shop'
         warn  Argo Rollouts                             its controller is live (`argo-rollouts-controller-lock-1` in namespace 'tools'): Sluice holds everything
                                                         to mend: kubectl -n tools scale deployment argo-rollouts --replicas=0
-        warn  Sluice                                    its controller does not run: its Lease was last renewed 2518d ago
+        warn  Sluice                                    its controller does not run: its Lease was last renewed at 2020-01-01T00:00:00Z
                                                         to mend: start it, or look at its log; until then nothing moves
         warn  Gateway API                               HTTPRoute (v1) is not installed: canaries without a router and blue-green work, trafficRouting does not
                                                         to mend: install Gateway API 1.0 or newer and a gateway controller
@@ -116,7 +133,13 @@ async fn what_is_missing_is_named_with_how_to_mend_it() {
     let empty = Api::with([raw("/version", json!({ "gitVersion": "v1.37.2" }))]);
     let (code, text) = run(&empty, "check").await;
     assert_eq!(code, 1);
-    assert_eq!(text.lines().filter(|line| line.contains("is not installed") && line.starts_with("fail")).count(), 5, "{text}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.contains("is not installed") && line.starts_with("fail"))
+            .count(),
+        5,
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -133,11 +156,11 @@ async fn rights_that_are_missing_are_named() {
         ok    CRD clusteranalysistemplates.argoproj.io  is Sluice's: extensions are on
         ok    CRD experiments.argoproj.io               is Sluice's: extensions are on
         ok    CRD rollouts.argoproj.io                  is Sluice's: extensions are on
-        fail  rights of you                             may not watch rollouts.argoproj.io in namespace 'shop'
+        fail  your rights                               may not watch rollouts.argoproj.io in namespace 'shop'
                                                         to mend: have watch on rollouts.argoproj.io granted to you
-        warn  rights of you                             may not patch rollouts/status.argoproj.io in namespace 'shop'; without it: no promote, abort, retry
+        warn  your rights                               may not patch rollouts/status.argoproj.io in namespace 'shop' (needed for promote, abort, retry)
                                                         to mend: have patch on rollouts/status.argoproj.io granted to you
-        warn  rights of you                             may not create replicasets.apps in namespace 'shop'; without it: no why it waits in `get`, for revisions that Argo Rollouts made (only dry-runs)
+        warn  your rights                               may not create replicasets.apps in namespace 'shop' (needed for why it waits in `get`, for revisions that Argo Rollouts made (only dry-runs))
                                                         to mend: have create on replicasets.apps granted to you
         ok    Argo Rollouts                             its controller has stopped (its Lease has expired)
         ok    Sluice                                    its controller is live (leader `sluice-controller-lock-1` in namespace 'sluice')
@@ -145,7 +168,12 @@ async fn rights_that_are_missing_are_named() {
         ok    Prometheus                                no template needs an address of the controller
     "#]]).await;
     let api = complete();
-    for right in ["patch services", "list watch", "get customresourcedefinitions", "list endpointslices"] {
+    for right in [
+        "patch services",
+        "list watch",
+        "get customresourcedefinitions",
+        "list endpointslices",
+    ] {
         api.forbid(Method::POST, right);
     }
     let words = format!("check --rights controller --only-namespace {NAMESPACE}");
@@ -159,9 +187,9 @@ async fn rights_that_are_missing_are_named() {
         ok    CRD rollouts.argoproj.io                  is Sluice's: extensions are on
         fail  rights of the controller                  may not patch services in namespace 'shop'
                                                         to mend: apply Sluice's RBAC manifests, and name its service account with --as
-        warn  rights of the controller                  may not list endpointslices.discovery.k8s.io in namespace 'shop'; without it: no switching Services, canaries with a router
+        warn  rights of the controller                  may not list endpointslices.discovery.k8s.io in namespace 'shop' (needed for switching Services, canaries with a router)
                                                         to mend: apply Sluice's RBAC manifests, and name its service account with --as
-        warn  rights of the controller                  may not get customresourcedefinitions.apiextensions.k8s.io in all namespaces; without it: no telling Argo's CRDs from Sluice's
+        warn  rights of the controller                  may not get customresourcedefinitions.apiextensions.k8s.io in all namespaces (needed for telling Argo's CRDs from Sluice's)
                                                         to mend: apply Sluice's RBAC manifests, and name its service account with --as
         ok    Argo Rollouts                             its controller has stopped (its Lease has expired)
         ok    Sluice                                    its controller is live (leader `sluice-controller-lock-1` in namespace 'sluice')
@@ -188,5 +216,8 @@ async fn without_the_right_to_read_crds_the_served_kinds_are_asked_for() {
     assert_eq!(code, 1);
     let checks: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(checks[1]["subject"], "CRDs");
-    assert_eq!(checks[1]["found"], "analysisruns, analysistemplates, clusteranalysistemplates not installed");
+    assert_eq!(
+        checks[1]["found"],
+        "analysisruns, analysistemplates, clusteranalysistemplates not installed"
+    );
 }

@@ -71,7 +71,10 @@ async fn waiting_ends_when_the_time_is_over() {
     let api = Api::with([in_phase("Progressing", "")]);
     let (code, text) = run(&api, "status backend --timeout 90s").await;
     assert_eq!(code, 1);
-    assert_eq!(text, "Progressing\nerror: rollout 'backend' has not ended within 90 s\n");
+    assert_eq!(
+        text,
+        "Progressing\nerror: rollout 'backend' has not ended within 90 s\n"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,14 +84,19 @@ async fn a_status_of_the_spec_before_does_not_end_the_wait() {
     let api = Api::with([stale]);
     let (code, text) = run(&api, "status backend --timeout 5s").await;
     assert_eq!(code, 1);
-    assert!(text.starts_with("Progressing - waiting for rollout spec update to be observed\n"), "{text}");
+    assert!(
+        text.starts_with("Progressing - waiting for rollout spec update to be observed\n"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rollout_that_is_deleted_meanwhile_is_an_error() {
     let api = Api::with([in_phase("Progressing", "")]);
     let other = api.clone();
-    api.will_see(vec![json!({ "type": "DELETED", "object": in_phase("Progressing", "") })]);
+    api.will_see(vec![
+        json!({ "type": "DELETED", "object": in_phase("Progressing", "") }),
+    ]);
     let waiting = run(&api, "status backend");
     let deleting = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -96,5 +104,8 @@ async fn a_rollout_that_is_deleted_meanwhile_is_an_error() {
     };
     let ((code, text), ()) = futures::join!(waiting, deleting);
     assert_eq!(code, 1);
-    assert!(text.contains("there is no rollout 'backend' in namespace 'shop'"), "{text}");
+    assert!(
+        text.contains("there is no rollout 'backend' in namespace 'shop'"),
+        "{text}"
+    );
 }
