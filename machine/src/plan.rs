@@ -248,6 +248,22 @@ pub enum Hold {
 }
 
 impl Effect {
+    /// A short name of the kind of effect, for metrics and coverage.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Effect::CreateReplicaSet { .. } => "create-replicaset",
+            Effect::PatchReplicaSet { replicas: None, .. } => "annotate-replicaset",
+            Effect::PatchReplicaSet { replicas: Some((from, to)), .. } if to > from => "scale-up",
+            Effect::PatchReplicaSet { replicas: Some(_), .. } => "scale-down",
+            Effect::DeleteReplicaSet { .. } => "delete-replicaset",
+            Effect::SwitchService { .. } => "switch-service",
+            Effect::SetSplit { .. } => "set-split",
+            Effect::CreateRun { .. } => "create-run",
+            Effect::TerminateRun { .. } => "terminate-run",
+            Effect::DeleteRun { .. } => "delete-run",
+        }
+    }
+
     /// Whether undoing the effect cannot bring back what was lost in between: weights, selectors, scale-downs, deletes.
     pub fn is_irreversible(&self) -> bool {
         match self {
@@ -257,6 +273,33 @@ impl Effect {
             | Effect::SwitchService { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,
+        }
+    }
+}
+
+impl Hold {
+    /// A short name of the kind of hold, for metrics and coverage.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Hold::Deleting => "deleting",
+            Hold::IncumbentAlive { .. } => "incumbent-alive",
+            Hold::InvalidSpec { .. } => "invalid-spec",
+            Hold::Unknown { .. } => "unknown",
+            Hold::Missing { .. } => "missing",
+            Hold::PausedByUser => "paused-by-user",
+            Hold::Paused { .. } => "paused",
+            Hold::NewNotAvailable { .. } => "new-not-available",
+            Hold::StableNotAvailable { .. } => "stable-not-available",
+            Hold::OldNotDown { .. } => "old-not-down",
+            Hold::NotAcknowledged { .. } => "not-acknowledged",
+            Hold::Draining { .. } => "draining",
+            Hold::RouteProblem { .. } => "route-problem",
+            Hold::ForeignWriter { .. } => "foreign-writer",
+            Hold::AnalysisRunning { .. } => "analysis-running",
+            Hold::AwaitingPromotion => "awaiting-promotion",
+            Hold::ScaleDownDelay { .. } => "scale-down-delay",
+            Hold::Aborted => "aborted",
+            Hold::Refused { .. } => "refused",
         }
     }
 }

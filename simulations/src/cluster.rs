@@ -335,6 +335,11 @@ impl Cluster {
         self.kernel.faults.writes
     }
 
+    /// Kinds of effects and holds that plans had so far: `effect set-split`, `hold draining`.
+    pub fn coverage(&self) -> impl Iterator<Item = String> {
+        self.kernel.coverage.iter().map(|(what, kind)| format!("{what} {kind}"))
+    }
+
     /// How often the machines decided.
     pub fn decisions(&self) -> u64 {
         self.kernel.decisions

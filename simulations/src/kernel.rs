@@ -64,6 +64,8 @@ pub(crate) struct Kernel {
     pub(crate) random: Random,
     pub(crate) trace: Trace,
     pub(crate) faults: FaultState,
+    /// Kinds of effects and holds that plans had.
+    pub(crate) coverage: BTreeSet<(&'static str, &'static str)>,
     /// How often the machines were asked to decide.
     pub(crate) decisions: u64,
     /// Events that were published, in order, each once: their names are a hash of what they say.
@@ -79,6 +81,7 @@ impl Kernel {
             random: Random::new(seed),
             trace: Trace { lines: traced.then(String::new) },
             faults: FaultState::new(faults),
+            coverage: BTreeSet::new(),
             decisions: 0,
             events: Vec::new(),
             event_names: BTreeSet::new(),
