@@ -4,14 +4,17 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use xtask::{prerequisites, programs};
+
+/// What runs in the cluster or is used beside it.
+const PACKAGES: [&str; 3] = ["sluice-tests", "sluice-controller", "kubectl-sluice"];
 
 /// How the cluster is started.
 #[derive(Args)]
 pub struct Options {
-    /// More arguments for the cluster in a box (see `cargo xtask up -- --help`)
+    /// What is passed on: `cargo xtask up -- --help` explains it
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -24,6 +27,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         .parent()
         .context("xtask has a parent folder")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(&cargo);
+    build.current_dir(root).args(["build", "--bins"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    let built = build.status().context("start cargo build")?;
+    ensure!(built.success(), "cargo build: {built}");
     let error = Command::new(cargo)
         .current_dir(root)
         .args([

@@ -204,6 +204,17 @@ impl Plane {
         component::Component::start(&self.inside, name, program, arguments, environment)
     }
 
+    /// Writes a kubeconfig for this user, and the certificate that it names, into a folder that is there outside, too. The
+    /// API server is at this port of 127.0.0.1.
+    pub fn write_kubeconfig(&self, user: User, folder: &Path, port: u16) -> Result<()> {
+        let authority = folder.join(credentials::files::AUTHORITY);
+        fs::copy(self.inside.state.join(credentials::files::AUTHORITY), &authority)
+            .with_context(|| format!("write {}", authority.display()))?;
+        let file = folder.join("kubeconfig");
+        fs::write(&file, credentials::kubeconfig_text(user.name(), &authority, port))
+            .with_context(|| format!("write {}", file.display()))
+    }
+
     /// A client for this user.
     pub async fn client_of(&self, user: User) -> Result<Client> {
         Client::connect(&self.kubeconfig(user)).await
