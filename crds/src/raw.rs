@@ -7,11 +7,6 @@ pub fn object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A value of any type: it is stored, read and written back as it is.
-pub fn value(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
-}
-
 /// A label selector: the fields of Kubernetes' own type, described as the rest of this API is.
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
