@@ -232,7 +232,7 @@ impl Cluster {
     }
 
     /// Whether the user may do something, by the API server's own word.
-    pub async fn may(&self, verb: &str, resource: &Resource, namespace: &str) -> Result<bool, CallError> {
+    pub async fn may(&self, verb: &str, resource: &Resource, namespace: &str, name: &str) -> Result<bool, CallError> {
         let (plural, subresource) = resource.plural.split_once('/').unwrap_or((&resource.plural, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -243,6 +243,7 @@ impl Cluster {
                 "resource": plural,
                 "subresource": subresource,
                 "namespace": namespace,
+                "name": name,
             }},
         });
         let answer = self.create(&Resource::own_access_reviews(), "", &review, false).await?;

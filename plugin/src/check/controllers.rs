@@ -5,18 +5,13 @@ use serde_json::Value;
 use sluice_analysis::providers::prometheus::ADDRESS_VARIABLE;
 use sluice_crds::names::ARGO_LEASE;
 
-use super::{Check, Scope, State};
+use super::{Check, SLUICE_LEASE, SLUICE_NAMESPACE, Scope, State};
 use crate::{
     cluster::{CallError, Cluster},
     observe::{ARGO_NAMESPACE, lease_holder, metadata},
     resource::Resource,
     text,
 };
-
-/// Name of the Lease that Sluice's leader holds; with an instance id, `-` and the id follow.
-const SLUICE_LEASE: &str = "sluice-controller-lock";
-/// Where Sluice's manifests install its controller.
-const SLUICE_NAMESPACE: &str = "sluice";
 
 /// A Lease of a controller, or that it cannot be told.
 enum Found {
@@ -26,10 +21,7 @@ enum Found {
 
 /// The Leases of a name, in all namespaces where they may be listed, else where they are by default.
 async fn leases(cluster: &Cluster, scope: &Scope, base: &str, namespace: &str) -> Found {
-    let name = scope
-        .instance_id
-        .as_ref()
-        .map_or_else(|| base.to_owned(), |id| format!("{base}-{id}"));
+    let name = scope.lease(base);
     match cluster.list(&Resource::leases(), "", "").await {
         Ok(leases) => Found::Leases(
             leases
@@ -101,60 +93,64 @@ pub async fn sluice(cluster: &Cluster, scope: &Scope) -> Check {
     )
 }
 
+/// What is known of the controller's environment.
+enum Address {
+    /// The address of Prometheus in it.
+    Set(String),
+    /// There is none in it.
+    Unset,
+    /// It is not known, and why.
+    Unknown(String),
+}
+
 /// The address of Prometheus for templates that name none.
 pub async fn prometheus(cluster: &Cluster, scope: &Scope) -> Check {
     let subject = "Prometheus";
-    let open = without_address(cluster, scope).await;
     let address = address(cluster).await;
-    match (address, open) {
-        (Ok(Some(address)), _) => Check::ok(subject, format!("templates without an address use {address}")),
-        (_, Ok(open)) if open.is_empty() => Check::ok(subject, "no template needs an address of the controller"),
-        (Ok(None), Ok(open)) => {
-            let found = format!(
-                "no address in template {}, and none in the controller's environment",
-                open.join(", ")
-            );
-            let fix = format!("set {ADDRESS_VARIABLE} on the controller, or `address` in the templates");
-            Check::new(subject, State::Warn, found, fix)
-        }
-        (Ok(None), Err(error)) | (Err(error), Err(_)) => {
-            Check::new(subject, State::Warn, format!("not known: {error}"), "")
-        }
-        (Err(error), Ok(open)) => {
-            let found = format!(
-                "template {} names no address, and the controller's is not known: {error}",
-                open.join(", ")
-            );
-            Check::new(
-                subject,
-                State::Warn,
-                found,
-                format!("make sure that the controller has {ADDRESS_VARIABLE}"),
-            )
-        }
+    if let Address::Set(address) = address {
+        return Check::ok(subject, format!("templates without an address use {address}"));
     }
+    let open = match without_address(cluster, scope).await {
+        Ok(open) if open.is_empty() => return Check::ok(subject, "no template needs an address of the controller"),
+        Ok(open) => open.join(", "),
+        Err(error) => return Check::new(subject, State::Warn, format!("not known: {error}"), ""),
+    };
+    let why = match address {
+        Address::Unknown(why) => format!("the controller's environment is not known: {why}"),
+        _ => "there is none in the controller's environment".to_owned(),
+    };
+    let found = format!("template {open} has no address, and {why}");
+    let fix = format!("make sure that the controller has {ADDRESS_VARIABLE}, or set `address` in the template");
+    Check::new(subject, State::Warn, found, fix)
 }
 
 /// `ARGO_ROLLOUTS_PROMETHEUS_ADDRESS` of Sluice's controller.
-async fn address(cluster: &Cluster) -> Result<Option<String>, CallError> {
-    let deployments = match cluster.list(&Resource::deployments(), "", "").await {
-        Ok(all) => all,
-        Err(_) => cluster.list(&Resource::deployments(), SLUICE_NAMESPACE, "").await?,
+async fn address(cluster: &Cluster) -> Address {
+    let mut deployments = cluster.list(&Resource::deployments(), "", "").await;
+    if deployments.is_err() {
+        deployments = cluster.list(&Resource::deployments(), SLUICE_NAMESPACE, "").await;
+    }
+    let deployments = match deployments {
+        Ok(deployments) => deployments,
+        Err(error) => return Address::Unknown(error.to_string()),
     };
-    let ours = deployments
-        .iter()
-        .filter(|one| metadata(one, "name").is_some_and(|name| name.contains("sluice-controller")));
+    let is_ours = |one: &&Value| metadata(one, "name").is_some_and(|name| name.contains("sluice-controller"));
+    let ours: Vec<&Value> = deployments.iter().filter(is_ours).collect();
+    if ours.is_empty() {
+        return Address::Unknown("there is no Deployment sluice-controller".to_owned());
+    }
     let containers = ours
+        .iter()
         .filter_map(|one| one.pointer("/spec/template/spec/containers")?.as_array())
         .flatten();
     let variables = containers
         .filter_map(|container| container.get("env")?.as_array())
         .flatten();
-    let mut ours = variables.filter(|variable| variable["name"] == ADDRESS_VARIABLE);
-    Ok(ours
+    let mut addresses = variables.filter(|variable| variable["name"] == ADDRESS_VARIABLE);
+    let address = addresses
         .find_map(|variable| variable.get("value")?.as_str())
-        .filter(|value| !value.is_empty())
-        .map(str::to_owned))
+        .filter(|value| !value.is_empty());
+    address.map_or(Address::Unset, |address| Address::Set(address.to_owned()))
 }
 
 /// Names of templates with a query to Prometheus and no address.

@@ -10,6 +10,11 @@ use crate::cluster::Cluster;
 
 pub use rights::Whose;
 
+/// Name of the Lease that Sluice's leader holds; with an instance id, `-` and the id follow.
+const SLUICE_LEASE: &str = "sluice-controller-lock";
+/// Where Sluice's manifests install its controller.
+const SLUICE_NAMESPACE: &str = "sluice";
+
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,6 +51,16 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// Instance id of the controller, where several share the cluster.
     pub instance_id: Option<String>,
+}
+
+impl Scope {
+    /// Name of a controller's Lease.
+    fn lease(&self, base: &str) -> String {
+        match &self.instance_id {
+            Some(id) => format!("{base}-{id}"),
+            None => base.to_owned(),
+        }
+    }
 }
 
 impl Check {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sluice_crds::{CanaryStep, CanaryStrategy, RolloutAnalysis};
 use sluice_machine::{Hold, Plan, rollout::canary};
 
-use crate::{explain, observe::Observation, phase};
+use crate::{explain, observe::Observation, phase, text};
 
 pub use render::{render, summary};
 pub use revisions::{PodView, RevisionView, RunView, SetView};
@@ -146,13 +146,23 @@ pub fn view(observation: &Observation, plan: &Plan, now: Timestamp) -> View {
         routes,
         waits: plan.hold.as_ref().map(|hold| WaitView {
             hold: word(hold),
-            reason: hold.to_string(),
+            reason: whole_seconds(&hold.to_string()),
             until: plan.wake_at,
         }),
         next: explain::next(plan),
         revisions,
         notes: notes(observation),
     }
+}
+
+/// The text with all times in whole seconds: nobody waits by the nanosecond.
+fn whole_seconds(text: &str) -> String {
+    let mut words = text.split(' ').map(|word| match word.parse::<Timestamp>() {
+        Ok(at) => text::time(at),
+        Err(_) => word.to_owned(),
+    });
+    let first = words.next().unwrap_or_default();
+    words.fold(first, |text, word| format!("{text} {word}"))
 }
 
 /// The name of a hold's variant.

@@ -192,7 +192,7 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
     check("a route that is not acknowledged", changed(vec![at(0), route(25, 6)]), expect!["a route that is not acknowledged: NotAcknowledged: HTTPRoute shop/backend is not acknowledged: Gateway shop/web: example.com/gateway has seen generation 6 and not yet 7 (Accepted)"]).await;
 
     let mut moved = route(25, 7);
-    let moving = json!({ "at": "2026-03-01T11:59:58Z", "to": { "total": 100, "parts": { "backend-stable/5d8f9c": 75, "backend-canary/7b6c4d": 25 } }, "from": [] });
+    let moving = json!({ "at": "2026-03-01T11:59:58.123456789Z", "to": { "total": 100, "parts": { "backend-stable/5d8f9c": 75, "backend-canary/7b6c4d": 25 } }, "from": [] });
     moved["metadata"]["annotations"] = json!({ "moving.sluice.dev/backend-canary": moving.to_string() });
     check("a route that proxies still follow", changed(vec![at(0), moved]), expect!["a route that proxies still follow: Draining: HTTPRoute shop/backend was acknowledged; proxies get until 2026-03-01T12:00:01Z to follow"]).await;
 
@@ -200,9 +200,14 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
 
     let mut grown = vec![at(2), replica_set(2, NEW, "v2", 2, 2)];
     grown.extend(pods(NEW, 2, "Running", "backend-canary"));
-    check("a weight that is to be written", changed(grown), expect![[r#"
+    check(
+        "a weight that is to be written",
+        changed(grown),
+        expect![[r#"
         a weight that is to be written: nothing
-          next: set HTTPRoute shop/backend to backend-canary 50 / backend-stable 50"#]]).await;
+          next: set HTTPRoute shop/backend to backend-canary 50 / backend-stable 50"#]],
+    )
+    .await;
 
     let mut by_user = rollout(&canary(), at_step(0, "Paused", "manually paused"));
     by_user["spec"]["paused"] = true.into();

@@ -418,9 +418,13 @@ fn manifests_that_work_and_lose_requests_are_warned_about() {
         1 Rollout/x warning: spec.template.spec.containers[1].readinessProbe: is missing: a pod without it gets requests as soon as its process has started
     "#]],
     );
-    check("/spec/replicas", 1.into(), expect![[r#"
+    check(
+        "/spec/replicas",
+        1.into(),
+        expect![[r#"
         1 Rollout/x warning: spec.strategy.canary.steps[0].setWeight: is 25, and 1 of 2 pods get 50 %: without trafficRouting the pods are the split, so raise replicas, or use a router
-    "#]]);
+    "#]],
+    );
     let steps = json!([
         { "setCanaryScale": { "replicas": 1 } },
         { "setWeight": 50 },

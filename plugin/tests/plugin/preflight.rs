@@ -126,8 +126,8 @@ async fn what_is_missing_is_named_with_how_to_mend_it() {
                                                         to mend: start it, or look at its log; until then nothing moves
         warn  Gateway API                               HTTPRoute (v1) is not installed: canaries without a router and blue-green work, trafficRouting does not
                                                         to mend: install Gateway API 1.0 or newer and a gateway controller
-        warn  Prometheus                                no address in template error-rate, and none in the controller's environment
-                                                        to mend: set ARGO_ROLLOUTS_PROMETHEUS_ADDRESS on the controller, or `address` in the templates
+        warn  Prometheus                                template error-rate has no address, and the controller's environment is not known: there is no Deployment sluice-controller
+                                                        to mend: make sure that the controller has ARGO_ROLLOUTS_PROMETHEUS_ADDRESS, or set `address` in the template
     "#]]).await;
 
     let empty = Api::with([raw("/version", json!({ "gitVersion": "v1.37.2" }))]);
@@ -160,7 +160,7 @@ async fn rights_that_are_missing_are_named() {
                                                         to mend: have watch on rollouts.argoproj.io granted to you
         warn  your rights                               may not patch rollouts/status.argoproj.io in namespace 'shop' (needed for promote, abort, retry)
                                                         to mend: have patch on rollouts/status.argoproj.io granted to you
-        warn  your rights                               may not create replicasets.apps in namespace 'shop' (needed for why it waits in `get`, for revisions that Argo Rollouts made (only dry-runs))
+        warn  your rights                               may not create replicasets.apps in namespace 'shop' (needed for why it waits in `get`, where Argo Rollouts made the revisions (dry-runs only))
                                                         to mend: have create on replicasets.apps granted to you
         ok    Argo Rollouts                             its controller has stopped (its Lease has expired)
         ok    Sluice                                    its controller is live (leader `sluice-controller-lock-1` in namespace 'sluice')
@@ -169,9 +169,10 @@ async fn rights_that_are_missing_are_named() {
     "#]]).await;
     let api = complete();
     for right in [
+        "patch leases",
         "patch services",
         "list watch",
-        "get customresourcedefinitions",
+        "list customresourcedefinitions",
         "list endpointslices",
     ] {
         api.forbid(Method::POST, right);
@@ -186,16 +187,46 @@ async fn rights_that_are_missing_are_named() {
         ok    CRD experiments.argoproj.io               is Sluice's: extensions are on
         ok    CRD rollouts.argoproj.io                  is Sluice's: extensions are on
         fail  rights of the controller                  may not patch services in namespace 'shop'
-                                                        to mend: apply Sluice's RBAC manifests, and name its service account with --as
-        warn  rights of the controller                  may not list endpointslices.discovery.k8s.io in namespace 'shop' (needed for switching Services, canaries with a router)
-                                                        to mend: apply Sluice's RBAC manifests, and name its service account with --as
-        warn  rights of the controller                  may not get customresourcedefinitions.apiextensions.k8s.io in all namespaces (needed for telling Argo's CRDs from Sluice's)
-                                                        to mend: apply Sluice's RBAC manifests, and name its service account with --as
+                                                        to mend: apply deploy/cluster.yaml or deploy/namespaced.yaml
+        warn  rights of the controller                  may not list endpointslices.discovery.k8s.io in namespace 'shop' (needed for switching Services, and canaries with a router)
+                                                        to mend: apply deploy/cluster.yaml or deploy/namespaced.yaml
+        warn  rights of the controller                  may not patch leases.coordination.k8s.io 'sluice-controller-lock' in namespace 'sluice' (needed for leader election)
+                                                        to mend: apply deploy/cluster.yaml or deploy/namespaced.yaml
+        warn  rights of the controller                  may not list customresourcedefinitions.apiextensions.k8s.io in the cluster (needed for telling Argo's CRDs from Sluice's)
+                                                        to mend: apply deploy/cluster.yaml or deploy/namespaced.yaml
         ok    Argo Rollouts                             its controller has stopped (its Lease has expired)
         ok    Sluice                                    its controller is live (leader `sluice-controller-lock-1` in namespace 'sluice')
         ok    Gateway API                               HTTPRoute is installed; GatewayClass traefik
         ok    Prometheus                                no template needs an address of the controller
     "#]]).await;
+}
+
+#[tokio::test]
+async fn the_address_of_prometheus_is_that_of_the_controllers_deployment() {
+    let api = complete();
+    let mut template = analysis_template();
+    template["spec"]["metrics"][0]["provider"]["prometheus"]
+        .as_object_mut()
+        .unwrap()
+        .remove("address");
+    api.put(template);
+    let rows = [
+        (json!([]), "there is none in the controller's environment"),
+        (
+            json!([{ "name": "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS", "value": "http://p:9090" }]),
+            "use http://p:9090",
+        ),
+    ];
+    for (env, wanted) in rows {
+        api.put(json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": "sluice-controller", "namespace": "sluice" },
+            "spec": { "template": { "spec": { "containers": [{ "env": env }] } } },
+        }));
+        let (_, text) = run(&api, "check").await;
+        assert!(text.contains(wanted), "{text}");
+    }
 }
 
 #[tokio::test]
