@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sluice_crds::{AnalysisTemplateRef, Rollout, TrafficRouting};
+use sluice_crds::{AnalysisTemplateRef, GatewayApiRouting, Rollout, TrafficRouting};
 use sluice_traffic::{ObjectRef, Router};
 
 use crate::TemplateRef;
@@ -90,7 +90,13 @@ pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, Str
         Err(found) => problems.extend(found.into_iter().map(|(path, text)| (format!("{prefix}.{path}"), text))),
     };
     if let Some(gateway) = &routing.gateway_api {
-        add("gatewayApi", Router::from_gateway_api(&json!(gateway)));
+        // Times are the machine's; the router needs the routes only.
+        let routes = GatewayApiRouting {
+            ack_timeout_seconds: None,
+            drain_seconds: None,
+            ..gateway.clone()
+        };
+        add("gatewayApi", Router::from_gateway_api(&json!(routes)));
     }
     if let Some(config) = routing
         .plugins
@@ -103,4 +109,17 @@ pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, Str
         );
     }
     (routers, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_gateway_api_extension_are_no_fields_of_its_routes() {
+        let routing = json!({ "gatewayApi": { "httpRoute": "shop", "drainSeconds": 5, "ackTimeoutSeconds": 30 } });
+        let routing: TrafficRouting = serde_json::from_value(routing).unwrap();
+        let (routers, problems) = parse_routers(&routing);
+        assert_eq!((routers.len(), problems), (1, Vec::new()));
+    }
 }
