@@ -32,8 +32,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for package in PACKAGES {
         build.args(["--package", package]);
     }
-    let built = build.status().context("start cargo build")?;
-    ensure!(built.success(), "cargo build: {built}");
+    let status = build.status().context("start cargo build")?;
+    ensure!(status.success(), "cargo build: {status}");
     let error = Command::new(cargo)
         .current_dir(root)
         .args([

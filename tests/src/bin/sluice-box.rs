@@ -42,6 +42,9 @@ struct Up {
     /// Start the cluster only, without controller and example
     #[arg(long)]
     empty: bool,
+    /// Folder for the kubeconfig and the programs to use, made anew and removed at the end [default: .box]
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 /// The example that is applied, and the host that its route serves.
@@ -77,7 +80,10 @@ fn repository() -> Result<&'static Path> {
 }
 
 fn up(options: &Up) -> Result<ExitCode> {
-    let folder = repository()?.join(".box");
+    let folder = match &options.folder {
+        Some(folder) => std::path::absolute(folder).context("find the folder")?,
+        None => repository()?.join(".box"),
+    };
     if inside::is_inside() {
         return Ok(inside::enter("up", |inside| {
             run(until_ended(inside, options, &folder)).unwrap_or_else(|error| {
@@ -134,7 +140,7 @@ async fn stay(inside: &Inside, options: &Up, folder: &Path) -> Result<ExitCode> 
         let traffic = example(&plane, options.rate).await?;
         load = traffic;
     }
-    println!("{}", instructions(&ports, options, inside));
+    println!("{}", instructions(&ports, options, folder, inside));
     std::io::stdout().flush().context("print what to type")?;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -206,28 +212,31 @@ fn write_access(plane: &Plane, folder: &Path) -> Result<Ports> {
     })
 }
 
-fn instructions(ports: &Ports, options: &Up, inside: &Inside) -> String {
+fn instructions(ports: &Ports, options: &Up, folder: &Path, inside: &Inside) -> String {
     let Ports {
         api_server,
         web,
         prometheus,
     } = ports;
-    let mut text = format!(
+    let cluster = format!(
         "
 The cluster in a box is up. In another terminal, in this folder:
 
-    export KUBECONFIG=$PWD/.box/kubeconfig PATH=$PWD/.box/bin:$PATH
+    export KUBECONFIG={0}/kubeconfig PATH={0}/bin:$PATH
     kubectl get pods
 
   API server  https://127.0.0.1:{api_server}
   proxy       http://127.0.0.1:{web}
   Prometheus  http://127.0.0.1:{prometheus}
-  logs        {}
+  logs        {1}
 ",
+        folder.display(),
         inside.logs.display()
     );
-    if !options.empty {
-        text.push_str(&format!(
+    let example = if options.empty {
+        String::new()
+    } else {
+        format!(
             "
 The Rollout `backend` of {EXAMPLE} serves version v1 at {} requests per second:
 
@@ -241,8 +250,7 @@ Roll out a version, good or bad, and watch:
     kubectl sluice get rollout backend -w
 ",
             options.rate
-        ));
-    }
-    text.push_str("\nCtrl-C ends all of it.\n");
-    text
+        )
+    };
+    format!("{cluster}{example}\nCtrl-C ends all of it.\n")
 }
