@@ -270,15 +270,7 @@ fn take_step<'a>(
 ) {
     let (index, steps) = (index(canary, status), steps(canary));
     let Some(step) = steps.get(index) else {
-        if !has_pause(status, &PauseReason::InconclusiveAnalysisRun) && is_promotable(turn, context, canary, traffic) {
-            let full = status.promote_full == Some(true);
-            let why = if full {
-                "Full promotion requested".to_owned()
-            } else {
-                format!("Completed all {} canary steps", steps.len())
-            };
-            promote(turn, context, canary, status, &why);
-        }
+        promote_if_ready(turn, context, canary, traffic, status);
         return;
     };
     if is_done(turn, context, canary, traffic, status, step) {
@@ -296,8 +288,31 @@ fn take_step<'a>(
         if let Some(canary) = &mut status.canary {
             canary.current_step_analysis_run_status = None;
         }
+        if index + 1 == steps.len() {
+            // The last step and the promotion are one commit where nothing is left to wait for.
+            promote_if_ready(turn, context, canary, traffic, status);
+            return;
+        }
     }
     enter(turn, context, canary, status);
+}
+
+fn promote_if_ready<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) {
+    if has_pause(status, &PauseReason::InconclusiveAnalysisRun) || !is_promotable(turn, context, canary, traffic) {
+        return;
+    }
+    let why = if status.promote_full == Some(true) {
+        "Full promotion requested".to_owned()
+    } else {
+        format!("Completed all {} canary steps", steps(canary).len())
+    };
+    promote(turn, context, canary, status, &why);
 }
 
 /// What a step needs in the status while it is under way. Level-triggered: it also holds for an index that a command set.

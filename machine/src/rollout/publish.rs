@@ -105,20 +105,18 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
     let empty = RolloutStatus::default();
     let old = rollout.status.as_ref().unwrap_or(&empty);
     let patch = json::diff(&json!(old), &json!(status));
-    if let (None, Some(_)) = (&object, &patch)
-        && hard(old) == hard(status)
-        && let Some(committed) = turn.memory.committed_at
-    {
-        let due = committed + context.world.settings.count_interval;
+    if object.is_none() && patch.is_none() {
+        turn.memory.stale_since = None;
+        return None;
+    }
+    if object.is_none() && hard(old) == hard(status) {
+        let due = *turn.memory.stale_since.get_or_insert(turn.now) + context.world.settings.count_interval;
         if turn.now < due {
             turn.wake(due);
             return None;
         }
     }
-    if object.is_none() && patch.is_none() {
-        return None;
-    }
-    turn.memory.committed_at = Some(turn.now);
+    turn.memory.stale_since = None;
     Some(Commit {
         resource_version: resource_version(rollout),
         object,
