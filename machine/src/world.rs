@@ -29,6 +29,9 @@ pub enum Why {
     Syncing,
     /// The object could not be decoded; the text says where.
     Undecodable(String),
+    /// The API server refuses what was asked of it; the text says where and why. Asking again is of no use before the object
+    /// is mended, or what refuses it.
+    Refused(String),
     /// A read failed; the text says how.
     Failed(String),
 }
@@ -67,7 +70,7 @@ pub struct Settings {
     pub drain: SignedDuration,
     /// After this time a change that was never acknowledged stops holding back scale-downs (`drain` is added).
     pub ack_timeout: SignedDuration,
-    /// Status counts are written at most this often when nothing else changed.
+    /// Status counts and texts are at most this far behind; they wait for each other, and for the next commit.
     pub count_interval: SignedDuration,
     /// Whether our CRDs (not only Argo's) are installed, so that extension fields survive.
     pub extensions: bool,
@@ -210,8 +213,8 @@ pub struct Memory {
     pub acknowledged: BTreeMap<ObjectRef, (String, Timestamp)>,
     /// Objects that somebody else changed under our hands, and which field manager did. Kept until our answer has settled.
     pub contested: BTreeMap<String, Option<String>>,
-    /// When we last committed a status.
-    pub committed_at: Option<Timestamp>,
+    /// Since when counts or texts of the status are behind, where they are.
+    pub stale_since: Option<Timestamp>,
 }
 
 impl<T> Fact<T> {
@@ -240,6 +243,7 @@ impl std::fmt::Display for Why {
             Why::Forbidden => f.write_str("the controller may not read it"),
             Why::Syncing => f.write_str("it has not been read yet"),
             Why::Undecodable(text) => write!(f, "it cannot be decoded: {text}"),
+            Why::Refused(text) => write!(f, "the API server refuses it: {text}"),
             Why::Failed(text) => write!(f, "reading it failed: {text}"),
         }
     }

@@ -24,6 +24,11 @@ pub(super) fn find<'s>(status: &'s RolloutStatus, type_: &str) -> Option<&'s Rol
         .find(|condition| condition.type_ == type_)
 }
 
+/// Whether the spec was found to be invalid.
+pub(super) fn is_invalid(status: &RolloutStatus) -> bool {
+    find(status, INVALID_SPEC).is_some()
+}
+
 /// Text of an abort, with the reason where it was not a person.
 pub(super) fn abort_message(context: &Context<'_>, reason: &str) -> String {
     let text = format!("Rollout aborted update to revision {}", context.revision);

@@ -6,8 +6,8 @@ use serde_json::Value;
 use sluice_crds::{CanaryStrategy, Rollout, RolloutStatus};
 use sluice_traffic::REVISION_LABEL;
 
-use super::turn::Turn;
-use crate::{Fact, Hold, ReplicaSet, World, hash};
+use super::{conditions, turn::Turn};
+use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate};
 
 /// Annotation on a ReplicaSet: identity of the Rollout's pod template that it runs ([`hash::canonical`]).
 pub const TEMPLATE_ANNOTATION: &str = "sluice.dev/pod-template";
@@ -40,7 +40,7 @@ impl<'a> Context<'a> {
         let rollout = &world.rollout;
         let sets = match &world.replica_sets {
             Fact::Known(sets) => sets,
-            Fact::Absent => return Err(unknown("the ReplicaSets", crate::Why::Syncing)),
+            Fact::Absent => return Err(unknown("the ReplicaSets", Why::Syncing)),
             Fact::Unknown(why) => return Err(unknown("the ReplicaSets", why.clone())),
         };
         let status = rollout.status.as_ref();
@@ -50,14 +50,16 @@ impl<'a> Context<'a> {
         sets.sort_by_key(|set| (revision_of(set), set.created_at, &set.name));
         let new = match recorded(&sets, &template_id, status) {
             Some(set) => Some(set),
-            None if sets.is_empty() => None,
+            None if sets.is_empty() && !was_refused(world, &template_id) => None,
             None => match turn.defaults(&template_id) {
                 None => return Ok(None),
                 Some(Fact::Known(defaults)) => sets.iter().copied().find(|set| same_template(&set.template, defaults)),
+                // `validate` makes a problem of it, so that no revision is begun.
+                Some(Fact::Unknown(Why::Refused(_))) => None,
                 Some(Fact::Absent) => {
                     return Err(unknown(
                         "the pod template with defaults",
-                        crate::Why::Failed("no answer".to_owned()),
+                        Why::Failed("no answer".to_owned()),
                     ));
                 }
                 Some(Fact::Unknown(why)) => return Err(unknown("the pod template with defaults", why.clone())),
@@ -149,6 +151,16 @@ pub(super) fn is_complete(context: &Context<'_>, status: &RolloutStatus) -> bool
     status.stable_rs.as_deref() == Some(context.new_hash.as_str())
 }
 
+/// Whether the API server refused this template, or may have told so to an earlier process: the status tells of an invalid
+/// spec then, and nothing else is wrong with it.
+fn was_refused(world: &World, template_id: &str) -> bool {
+    let ask = Ask::Defaults {
+        template: template_id.to_owned(),
+    };
+    let was_invalid = world.rollout.status.as_ref().is_some_and(conditions::is_invalid);
+    world.answers.contains_key(&ask) || was_invalid && validate::rollout(&world.rollout).is_empty()
+}
+
 pub(super) fn revision_of(set: &ReplicaSet) -> u64 {
     set.annotations
         .get(REVISION_ANNOTATION)
@@ -156,7 +168,7 @@ pub(super) fn revision_of(set: &ReplicaSet) -> u64 {
         .unwrap_or(0)
 }
 
-fn unknown(what: &str, why: crate::Why) -> Hold {
+fn unknown(what: &str, why: Why) -> Hold {
     Hold::Unknown {
         what: what.to_owned(),
         why,

@@ -397,10 +397,11 @@ fn a_pause_ends_when_its_time_is_over_or_when_it_is_taken_away() {
     check(
         &paused(1).at(1000).status(json!({ "pauseConditions": null })),
         &expect![[r#"
-        currentStepIndex=2
-        phase="Progressing"
-        message="more replicas need to be updated"
-        create 1 pods"#]],
+            currentStepIndex=2
+            phase="Progressing"
+            message="more replicas need to be updated"
+            create 1 pods
+            hold: 0 of 2 pods of the new ReplicaSet shop-v2 are available"#]],
     );
     check(
         &paused(1).at(1000).spec(json!({ "paused": true })),
@@ -679,6 +680,25 @@ fn what_is_not_known_holds_and_never_looks_like_a_change() {
     check(
         &failed,
         &expect!["hold: the pod template with defaults: not known, because reading it failed: timed out"],
+    );
+    // What the API server refuses is a problem of the spec; other revisions are not touched.
+    let mut refused = update().set("v1", 1, 2, 2);
+    let answer = Answer::Defaults(Fact::Unknown(crate::Why::Refused("image: Required value".to_owned())));
+    let answered = Answered { at: refused.now, answer };
+    refused.world.answers.insert(ask.clone(), answered.clone());
+    let invalid = expect![[r#"
+        phase="Degraded"
+        message="InvalidSpec: The Rollout \"shop\" is invalid: spec.template: the API server refuses it: image: Required value"
+        hold: the spec is invalid: spec.template: the API server refuses it: image: Required value"#]];
+    check(&refused, &invalid);
+    // So is it for the first revision, and after a minute it is asked again: something else may have refused it.
+    let mut first = update();
+    first.world.rollout.status = None;
+    first.world.answers.insert(ask.clone(), answered);
+    check(&first, &invalid);
+    check(
+        &first.at(61),
+        &expect![[r#"ask Defaults { template: "2331ee02cabe6778e02dc90a2d93be26ee55d462c532d201927d5f08a3a1c7b9" }"#]],
     );
     let mut same = update().set("v1", 1, 2, 2);
     let answer = Answer::Defaults(Fact::Known(template("v1")));

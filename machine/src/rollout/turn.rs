@@ -3,10 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use sluice_traffic::ObjectRef;
 
-use crate::{Answer, Ask, Effect, Endpoints, Event, EventKind, Fact, Hold, Memory, World};
+use crate::{Answer, Ask, Effect, Endpoints, Event, EventKind, Fact, Hold, Memory, Why, World};
 
 /// An answer is used for this long; then the question is asked again.
 const FRESH: SignedDuration = SignedDuration::from_millis(400);
+/// What the API server refused is asked again after this time: a quota or a webhook may have refused it, and not the template.
+const REFUSED: SignedDuration = SignedDuration::from_secs(60);
+/// A question that was not answered is asked again after this time.
+const UNANSWERED: SignedDuration = SignedDuration::from_secs(2);
 /// While endpoints have not followed a change, they are read this often.
 const POLL: SignedDuration = SignedDuration::from_millis(500);
 
@@ -103,12 +107,23 @@ impl<'a> Turn<'a> {
             template: template.to_owned(),
         };
         if let Some(answered) = self.world.answers.get(&ask)
-            && let Answer::Defaults(fact @ Fact::Known(_)) = &answered.answer
+            && let Answer::Defaults(fact) = &answered.answer
         {
-            return Some(fact);
+            let until = answered.at + REFUSED;
+            match fact {
+                Fact::Known(_) => return Some(fact),
+                Fact::Unknown(Why::Refused(_)) if self.now < until => {
+                    self.wake(until);
+                    return Some(fact);
+                }
+                _ => {}
+            }
         }
         match self.answer(ask)? {
-            Answer::Defaults(fact) => Some(fact),
+            Answer::Defaults(fact) => {
+                self.wake(self.now + UNANSWERED);
+                Some(fact)
+            }
             Answer::Endpoints(_) => None,
         }
     }

@@ -1,12 +1,17 @@
-//! What a Rollout names and is not there, or is not fit. Such problems heal when the object appears.
+//! What only other objects can tell: what a Rollout names and is not there, or is not fit, or is refused. Such problems heal
+//! when the other object does.
 
-use sluice_crds::{AnalysisTemplateRef, Rollout};
+use std::collections::BTreeSet;
+
+use sluice_analysis::template;
+use sluice_crds::{Rollout, RolloutAnalysis};
 use sluice_traffic::{REVISION_LABEL, routers::service};
 
 use super::Problem;
-use crate::{Fact, World, references};
+use crate::{Answer, Ask, Fact, TemplateRef, Why, World, hash, references};
 
-/// All problems of the objects that a Rollout names. What could not be read is no problem of the spec.
+/// All problems of the objects that a Rollout names, and what the API server refuses in its pod template. What could not be
+/// read is no problem of the spec.
 pub fn references(world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, name) in services(&world.rollout) {
@@ -16,20 +21,10 @@ pub fn references(world: &World) -> Vec<Problem> {
             Some(Fact::Unknown(_)) | None => {}
         }
     }
-    for (path, reference) in templates(&world.rollout) {
-        let Some(template) = references::template(reference) else {
-            problems.push(problem(path, "name an AnalysisTemplate"));
-            continue;
-        };
-        if let Some(Fact::Absent) = world.templates.get(&template) {
-            let kind = if template.cluster_scope {
-                "ClusterAnalysisTemplate"
-            } else {
-                "AnalysisTemplate"
-            };
-            problems.push(problem(path, format!("{kind} '{}' not found", template.name)));
-        }
+    for (path, analysis) in analyses(&world.rollout) {
+        templates(&mut problems, world, &path, &analysis);
     }
+    problems.extend(refusal(world));
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
@@ -88,29 +83,92 @@ fn service_problems(rollout: &Rollout, path: String, name: &str, value: &serde_j
     })
 }
 
-/// The templates that a Rollout names, with the field that names each.
-fn templates(rollout: &Rollout) -> Vec<(String, &AnalysisTemplateRef)> {
-    let canary = rollout
-        .spec
-        .strategy
-        .as_ref()
-        .and_then(|strategy| strategy.canary.as_ref());
-    let Some(canary) = canary else { return Vec::new() };
-    let mut lists = Vec::new();
-    if let Some(analysis) = &canary.analysis {
-        lists.push(("spec.strategy.canary.analysis".to_owned(), &analysis.templates));
-    }
-    for (index, step) in canary.steps.iter().flatten().enumerate() {
-        if let Some(analysis) = &step.analysis {
-            lists.push((
-                format!("spec.strategy.canary.steps[{index}].analysis"),
-                &analysis.templates,
-            ));
+/// The analyses of a Rollout, with the field of each.
+fn analyses(rollout: &Rollout) -> Vec<(String, RolloutAnalysis)> {
+    let Some(canary) = rollout.spec.canary() else {
+        return Vec::new();
+    };
+    let background = canary.analysis.as_ref().map(|background| {
+        (
+            "spec.strategy.canary.analysis".to_owned(),
+            background.analysis(),
+        )
+    });
+    let steps = canary.steps.iter().flatten().enumerate().filter_map(|(index, step)| {
+        Some((
+            format!("spec.strategy.canary.steps[{index}].analysis"),
+            step.analysis.clone()?,
+        ))
+    });
+    background.into_iter().chain(steps).collect()
+}
+
+/// The templates of an analysis must be there and right, those that they name in turn too, and fit together.
+fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis) {
+    let named = analysis.templates.as_deref().unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let mut all_right = true;
+    for (index, reference) in named.iter().enumerate() {
+        let path = format!("{path}.templates[{index}].templateName");
+        // A template without a name is a problem of the spec alone.
+        let mut open: Vec<TemplateRef> = references::template(reference).into_iter().collect();
+        while let Some(template) = open.pop() {
+            if !seen.insert(template.clone()) {
+                continue;
+            }
+            let Some(Fact::Known(spec)) = world.templates.get(&template) else {
+                all_right = false;
+                if let Some(Fact::Absent) = world.templates.get(&template) {
+                    problems.push(problem(path.clone(), format!("{} not found", shown(&template))));
+                }
+                continue;
+            };
+            let own = super::analysis_template(spec);
+            all_right &= own.is_empty();
+            problems.extend(own.iter().map(|own| problem(path.clone(), format!("{}: {own}", shown(&template)))));
+            open.extend(spec.templates.iter().flatten().filter_map(references::template));
         }
     }
-    let entries = lists.into_iter().flat_map(|(path, list)| {
-        let list = list.iter().flatten().enumerate();
-        list.map(move |(index, reference)| (format!("{path}.templates[{index}].templateName"), reference))
-    });
-    entries.collect()
+    if !all_right || named.is_empty() {
+        return;
+    }
+    let lookup = |cluster_scope: bool, name: &str| {
+        let name = name.to_owned();
+        world.templates.get(&TemplateRef { cluster_scope, name })?.known()
+    };
+    let flattened = match template::flatten(named, &lookup) {
+        Ok(flattened) => flattened,
+        Err(errors) => {
+            problems.extend(errors.iter().map(|error| problem(path.to_owned(), error.to_string())));
+            return;
+        }
+    };
+    let supplied = |name: &str| analysis.args.iter().flatten().any(|arg| arg.name == name);
+    for arg in &flattened.args {
+        if arg.value.is_none() && arg.value_from.is_none() && !supplied(&arg.name) {
+            let text = format!("the templates need the argument `{}`: give it a value here", arg.name);
+            problems.push(problem(format!("{path}.args"), text));
+        }
+    }
+}
+
+fn shown(template: &TemplateRef) -> String {
+    let kind = if template.cluster_scope {
+        "ClusterAnalysisTemplate"
+    } else {
+        "AnalysisTemplate"
+    };
+    format!("{kind} '{}'", template.name)
+}
+
+/// What the API server says about the pod template. It knows more than we do: all rules of pods, and those of its cluster.
+fn refusal(world: &World) -> Option<Problem> {
+    let template = hash::canonical(world.rollout.spec.template.as_ref()?);
+    let answered = world.answers.get(&Ask::Defaults { template })?;
+    match &answered.answer {
+        Answer::Defaults(Fact::Unknown(Why::Refused(message))) => {
+            Some(problem("spec.template".to_owned(), format!("the API server refuses it: {message}")))
+        }
+        _ => None,
+    }
 }

@@ -8,6 +8,7 @@ use super::{Problem, blue_green, canary, report::Report, template, unsupported};
 pub fn rollout(rollout: &Rollout) -> Vec<Problem> {
     let mut report = Report::default();
     let spec = &rollout.spec;
+    name(&mut report, rollout);
     numbers(&mut report, spec);
     match &spec.workload_ref {
         None => template::check(&mut report, spec),
@@ -16,6 +17,18 @@ pub fn rollout(rollout: &Rollout) -> Vec<Problem> {
     strategy(&mut report, rollout);
     unsupported::check(&mut report, rollout);
     report.found
+}
+
+/// The longest name of a Rollout. Names of its objects begin with it, and they may have 253 characters: the hash, the number of
+/// the revision, the step and the attempt of a run come after it.
+const LONGEST_NAME: usize = 220;
+
+fn name(report: &mut Report, rollout: &Rollout) {
+    let length = rollout.metadata.name.as_deref().unwrap_or_default().len();
+    if length > LONGEST_NAME {
+        let problem = format!("has {length} characters, at most {LONGEST_NAME} leave room for the names of ReplicaSets");
+        report.add("metadata.name", problem);
+    }
 }
 
 fn numbers(report: &mut Report, spec: &RolloutSpec) {

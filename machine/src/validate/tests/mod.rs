@@ -1,6 +1,7 @@
 //! Tables of everything that can be wrong, and of what is right.
 
 mod canary;
+mod references;
 mod rollout;
 mod steps;
 

@@ -5,6 +5,13 @@ use serde_json::json;
 use super::{LATER, canary, check, problems, with};
 
 #[test]
+fn names_leave_room_for_the_names_of_other_objects() {
+    let named = |length: usize| with(canary(), "/metadata/name", json!("a".repeat(length)));
+    check(named(220), &[]);
+    check(named(221), &["metadata.name: has 221 characters, at most 220 leave room for the names of ReplicaSets"]);
+}
+
+#[test]
 fn a_restart_that_was_carried_out_is_no_problem_and_a_new_one_is() {
     let asked = with(canary(), "/spec/restartAt", json!("2026-01-31T12:00:00Z"));
     check(asked.clone(), &[&format!("spec.restartAt: restartAt {LATER}")]);
