@@ -66,10 +66,12 @@ pub enum CallError {
         resource: Resource,
     },
     /// The user may not do this.
-    #[error("you may not {right}")]
+    #[error("you may not {right}{why}")]
     Forbidden {
         /// Verb, resource and namespace.
         right: String,
+        /// More than that the right is missing, where there is more.
+        why: String,
     },
     /// Somebody else changed the object in between.
     #[error("{what} was changed by somebody else at the same moment")]
@@ -356,6 +358,7 @@ impl<'a> About<'a> {
             },
             403 => CallError::Forbidden {
                 right: self.to_string(),
+                why: denial(&status.message),
             },
             409 => CallError::Conflict { what },
             code => CallError::Refused {
@@ -392,6 +395,12 @@ impl std::fmt::Display for About<'_> {
             (namespace, _) => write!(f, " in namespace '{namespace}'"),
         }
     }
+}
+
+/// What a 403 says where it is not simply that a right is missing: a quota is used up, a webhook objects.
+fn denial(message: &str) -> String {
+    let plain = message.is_empty() || (message.contains("User \"") && message.contains("cannot"));
+    if plain { String::new() } else { format!(": {message}") }
 }
 
 /// An error with what caused it, each cause once.

@@ -9,7 +9,7 @@ use sluice_machine::{Answer, Answered, Ask, Effect, Endpoints, Fact, Memory, Pla
 use sluice_traffic::{registry::Pair, routers::service};
 
 use crate::{
-    cluster::Cluster,
+    cluster::{CallError, Cluster},
     observe::{Observation, unknown},
     resource::Resource,
 };
@@ -50,7 +50,12 @@ pub async fn explain(
         observation.world.memory = plan.memory.clone();
         plan = answered(cluster, observation, now).await;
     }
-    let lasts = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Known(_)));
+    let lasts = |answered: &Answered| {
+        matches!(
+            answered.answer,
+            Answer::Defaults(Fact::Known(_) | Fact::Unknown(Why::Refused(_)))
+        )
+    };
     let lasting = observation.world.answers.iter().filter(|(_, answered)| lasts(answered));
     recollection.defaults = lasting.map(|(ask, answered)| (ask.clone(), answered.clone())).collect();
     recollection.memory = Some(plan.memory.clone());
@@ -132,6 +137,9 @@ async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
                 "the API server returned a ReplicaSet without a template".to_owned(),
             )),
         },
+        Err(CallError::Refused { code, message, .. }) if (400..500).contains(&code) && code != 429 => {
+            Fact::Unknown(Why::Refused(message))
+        }
         Err(error) => unknown(&error),
     }
 }

@@ -6,14 +6,16 @@ use sluice_machine::rollout::replicas;
 
 use super::{Problem, present};
 
-/// Warnings about a Rollout.
-pub fn problems(object: &Value) -> Vec<Problem> {
+/// Warnings about a Rollout. Without its number of pods nothing is said about shares of them.
+pub fn problems(object: &Value, has_replicas: bool) -> Vec<Problem> {
     let mut problems = pod_problems(object);
     if let Ok(rollout) = serde_json::from_value::<Rollout>(object.clone()) {
         let replicas = u32::try_from(rollout.spec.replicas_or_default()).unwrap_or(0);
         if let Some(canary) = rollout.spec.canary() {
-            problems.extend(scale_problems(canary, replicas));
-            problems.extend(ratio_problems(canary, replicas));
+            if has_replicas {
+                problems.extend(scale_problems(canary, replicas));
+                problems.extend(ratio_problems(canary, replicas));
+            }
             problems.extend(order_problems(canary));
         }
     }

@@ -155,8 +155,7 @@ fn split(text: &str) -> Vec<(usize, String)> {
         if let Some(rest) = marker {
             documents.push((line, rest.to_owned()));
         } else if let Some((_, document)) = documents.last_mut() {
-            // An end marker says nothing that the next beginning does not say.
-            document.push_str(if content.trim_end() == "..." { "" } else { content });
+            document.push_str(content);
         }
         if let Some((_, document)) = documents.last_mut() {
             document.push('\n');

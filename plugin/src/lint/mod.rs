@@ -141,22 +141,40 @@ fn problems(document: &Document, given: &references::Given<'_>, strict: bool) ->
     if document.name().is_empty() && document.generate_name().is_empty() {
         problems.push(Problem::error("metadata.name", "is missing: an object needs a name"));
     }
-    problems.extend(schema::problems(&document.value, &schema));
-    // What has not the right form cannot be read as a whole; its fields have been named above.
-    let readable = !problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error && !schema::is_unknown(problem));
-    if readable {
-        problems.extend(semantics::problems(kind, &document.value));
-    }
+    let (mut form, readable) = schema::problems(&document.value, &schema);
+    let mut rest = match semantics::problems(kind, &readable) {
+        Ok(problems) => problems,
+        // Why it cannot be read has been said already, field by field.
+        Err(_) if form.iter().any(|problem| problem.severity == Severity::Error) => Vec::new(),
+        Err(problem) => vec![problem],
+    };
     if kind == "Rollout" {
-        problems.extend(schema::template_problems(&document.value));
-        if readable {
-            problems.extend(references::problems(document, given, strict));
-            problems.extend(advice::problems(&document.value));
-        }
+        form.extend(schema::template_problems(&document.value));
+        rest.extend(references::problems(document, &readable, given, strict));
+        let pointer = "/spec/replicas";
+        let has_replicas = present(&document.value, pointer).is_none() || present(&readable, pointer).is_some();
+        rest.extend(advice::problems(&readable, has_replicas));
     }
+    // What was left out to read the rest is not missing: it has been named, and what follows from it need not be.
+    let named = |path: &str| {
+        let mut wrong = form.iter().filter(|wrong| wrong.severity == Severity::Error);
+        wrong.any(|wrong| is_within(path, &wrong.path) || parent(&wrong.path) == path)
+    };
+    rest.retain(|problem| !named(&problem.path));
+    problems.extend(form);
+    problems.extend(rest);
     Some(problems)
+}
+
+/// Whether a field is another one or is below it.
+fn is_within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The field that a field belongs to.
+fn parent(path: &str) -> &str {
+    path.rfind(['.', '[']).map_or("", |end| &path[..end])
 }
 
 /// Whether a value is there and not null.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sluice_analysis::template;
-use sluice_crds::{AnalysisTemplateRef, AnalysisTemplateSpec, Rollout};
+use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::{Fact, Memory, Settings, TemplateRef, Why, World, references, validate};
 use sluice_traffic::ObjectRef;
 
@@ -46,16 +46,17 @@ impl<'d> Given<'d> {
         };
         let object = self.find(from, "argoproj.io", kind, &template.name)?;
         Some(match serde_json::from_value(object["spec"].clone()) {
-            Ok(spec) => Fact::Known(spec),
             // Its own problems are reported with it.
+            Ok(spec) if !validate::analysis_template(&spec).is_empty() => Fact::Unknown(Why::Syncing),
+            Ok(spec) => Fact::Known(spec),
             Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
         })
     }
 }
 
 /// What is wrong with the objects that a Rollout names. With `strict`, what is not given is an error.
-pub fn problems(document: &Document, given: &Given<'_>, strict: bool) -> Vec<Problem> {
-    let Ok(rollout) = serde_json::from_value::<Rollout>(document.value.clone()) else {
+pub fn problems(document: &Document, object: &Value, given: &Given<'_>, strict: bool) -> Vec<Problem> {
+    let Ok(rollout) = serde_json::from_value::<Rollout>(object.clone()) else {
         return Vec::new();
     };
     let world = world(document, rollout, given);
@@ -75,7 +76,7 @@ pub fn problems(document: &Document, given: &Given<'_>, strict: bool) -> Vec<Pro
         .map(|found| Problem::error(found.path.clone(), found.problem.clone()));
     let mut problems: Vec<Problem> = wrong_problems.chain(missing).collect();
     problems.extend(route_problems(&world));
-    problems.extend(analysis_problems(&world));
+    problems.extend(argument_problems(&world));
     problems
 }
 
@@ -143,15 +144,13 @@ fn route_problems(world: &World) -> Vec<Problem> {
     references::routers(&world.rollout).iter().filter_map(problem).collect()
 }
 
-/// What keeps the analyses of a Rollout from being run with the templates that are given, where all of them are.
-fn analysis_problems(world: &World) -> Vec<Problem> {
+/// Arguments that no template knows, where all templates are given.
+fn argument_problems(world: &World) -> Vec<Problem> {
     let Some(canary) = world.rollout.spec.canary() else {
         return Vec::new();
     };
-    let background = canary
-        .analysis
-        .as_ref()
-        .map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
+    let background = canary.analysis.as_ref();
+    let background = background.map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
     let steps = canary.steps.iter().flatten().enumerate();
     let steps = steps.filter_map(|(index, step)| {
         Some((
@@ -161,10 +160,7 @@ fn analysis_problems(world: &World) -> Vec<Problem> {
     });
     let mut problems = Vec::new();
     for (path, analysis) in background.into_iter().chain(steps) {
-        let templates = analysis.templates.clone().unwrap_or_default();
-        if !are_all_known(world, &templates) {
-            continue;
-        }
+        let templates = analysis.templates.as_deref().unwrap_or_default();
         let lookup = |cluster_scope: bool, name: &str| {
             world
                 .templates
@@ -174,28 +170,9 @@ fn analysis_problems(world: &World) -> Vec<Problem> {
                 })
                 .and_then(Fact::known)
         };
-        let flattened = match template::flatten(&templates, &lookup) {
-            Ok(flattened) => flattened,
-            Err(errors) => {
-                problems.extend(
-                    errors
-                        .iter()
-                        .map(|error| Problem::error(path.clone(), error.to_string())),
-                );
-                continue;
-            }
+        let Ok(flattened) = template::flatten(templates, &lookup) else {
+            continue;
         };
-        let supplied: BTreeSet<&str> = analysis.args.iter().flatten().map(|arg| arg.name.as_str()).collect();
-        for arg in flattened
-            .args
-            .iter()
-            .filter(|arg| arg.value.is_none() && arg.value_from.is_none())
-        {
-            if !supplied.contains(arg.name.as_str()) {
-                let text = format!("the templates need the argument `{}`: give it a value here", arg.name);
-                problems.push(Problem::error(format!("{path}.args"), text));
-            }
-        }
         let known: BTreeSet<&str> = flattened.args.iter().map(|arg| arg.name.as_str()).collect();
         for (index, arg) in analysis.args.iter().flatten().enumerate() {
             if !known.contains(arg.name.as_str()) {
@@ -205,20 +182,6 @@ fn analysis_problems(world: &World) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn are_all_known(world: &World, templates: &[AnalysisTemplateRef]) -> bool {
-    let mut open: Vec<TemplateRef> = templates.iter().filter_map(references::template).collect();
-    let mut seen = BTreeSet::new();
-    while let Some(template) = open.pop() {
-        let Some(Fact::Known(spec)) = world.templates.get(&template) else {
-            return false;
-        };
-        if seen.insert(template) {
-            open.extend(spec.templates.iter().flatten().filter_map(references::template));
-        }
-    }
-    true
 }
 
 /// Objects that stand twice in the files of one folder: the later one would replace the earlier one. Files of different folders

@@ -37,25 +37,27 @@ pub fn of_kind(kind: &str) -> Option<Value> {
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned()
 }
 
-/// All differences between an object and its schema.
-pub fn problems(object: &Value, schema: &Value) -> Vec<Problem> {
+/// All differences between an object and its schema; and the object without what has another type than it must have, so that
+/// the rest of it can be read.
+pub fn problems(object: &Value, schema: &Value) -> (Vec<Problem>, Value) {
     let mut walk = Walk {
         root: schema,
         unknown: (Severity::Error, UNKNOWN),
         problems: Vec::new(),
     };
-    walk.compare("", object, schema);
+    let mut readable = object.clone();
+    walk.compare("", &mut readable, schema);
     // The API server checks what stands on the outside; CRDs do not describe it.
     let outside = ["apiVersion", "kind", "metadata"];
     walk.problems
         .retain(|problem| !outside.contains(&problem.path.as_str()) && !problem.path.starts_with("metadata."));
-    walk.problems
+    (walk.problems, readable)
 }
 
 /// What is wrong with the pod template. It is carried as it is, and the cluster may be newer than this program: a field that
 /// is not known here is only a warning.
 pub fn template_problems(rollout: &Value) -> Vec<Problem> {
-    let Some(template) = super::present(rollout, "/spec/template") else {
+    let Some(mut template) = super::present(rollout, "/spec/template").cloned() else {
         return Vec::new();
     };
     let mut walk = Walk {
@@ -63,13 +65,8 @@ pub fn template_problems(rollout: &Value) -> Vec<Problem> {
         unknown: (Severity::Warning, UNKNOWN_IN_POD),
         problems: Vec::new(),
     };
-    walk.compare("spec.template", template, &POD_TEMPLATE);
+    walk.compare("spec.template", &mut template, &POD_TEMPLATE);
     walk.problems
-}
-
-/// Whether a problem is a field that does not exist. The API server drops such a field and takes the rest.
-pub fn is_unknown(problem: &Problem) -> bool {
-    problem.text.starts_with(UNKNOWN)
 }
 
 struct Walk<'s> {
@@ -80,7 +77,8 @@ struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    fn compare(&mut self, path: &str, value: &Value, schema: &'s Value) {
+    /// Notes every difference, and takes out what has a wrong type.
+    fn compare(&mut self, path: &str, value: &mut Value, schema: &'s Value) {
         let schema = self.resolved(schema);
         // An explicit null is dropped by the API server, which is the same as an absent field.
         if value.is_null() {
@@ -89,14 +87,19 @@ impl<'s> Walk<'s> {
         if let Some(wanted) = mismatch(value, schema) {
             let text = format!("is {}, must be {wanted}", shown(value));
             self.problems.push(Problem::error(path, text));
+            *value = Value::Null;
             return;
         }
         match value {
             Value::Object(map) => self.compare_fields(path, map, schema),
             Value::Array(list) => {
                 if let Some(items) = schema.get("items") {
-                    for (index, item) in list.iter().enumerate() {
+                    for (index, item) in list.iter_mut().enumerate() {
                         self.compare(&format!("{path}[{index}]"), item, items);
+                        // An item keeps its place, so that the others keep theirs.
+                        if item.is_null() {
+                            *item = Value::Object(Map::new());
+                        }
                     }
                 }
             }
@@ -104,7 +107,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn compare_fields(&mut self, path: &str, map: &Map<String, Value>, schema: &'s Value) {
+    fn compare_fields(&mut self, path: &str, map: &mut Map<String, Value>, schema: &'s Value) {
         let join = |field: &str| {
             if path.is_empty() {
                 field.to_owned()
@@ -127,7 +130,7 @@ impl<'s> Walk<'s> {
             .get("x-kubernetes-preserve-unknown-fields")
             .and_then(Value::as_bool)
             == Some(true);
-        for (field, value) in map {
+        for (field, value) in &mut *map {
             match properties.and_then(|properties| properties.get(field)) {
                 Some(schema) => self.compare(&join(field), value, schema),
                 None => match schema.get("additionalProperties") {
@@ -146,6 +149,8 @@ impl<'s> Walk<'s> {
                 },
             }
         }
+        // In maps of texts a null would be no text.
+        map.retain(|_, value| !value.is_null());
     }
 
     /// The schema behind references, those in `allOf` included.

@@ -8,36 +8,25 @@ use sluice_machine::validate;
 
 use super::Problem;
 
-/// All problems of an object that has the right form.
-pub fn problems(kind: &str, object: &Value) -> Vec<Problem> {
-    match kind {
-        "Rollout" => match decode::<Rollout>(object, "") {
-            Ok(rollout) => {
-                let problems = validate::rollout(&rollout);
-                problems
-                    .into_iter()
-                    .map(|found| Problem::error(found.path, found.problem))
-                    .collect()
-            }
-            Err(problem) => vec![problem],
-        },
-        "AnalysisTemplate" | "ClusterAnalysisTemplate" => {
-            match decode::<AnalysisTemplateSpec>(&object["spec"], "spec") {
-                Ok(spec) => template_problems(&spec),
-                Err(problem) => vec![problem],
-            }
+/// All problems of an object; the error is why it cannot be read.
+pub fn problems(kind: &str, object: &Value) -> Result<Vec<Problem>, Problem> {
+    Ok(match kind {
+        "Rollout" => {
+            let problems = validate::rollout(&decode::<Rollout>(object, "")?);
+            problems
+                .into_iter()
+                .map(|found| Problem::error(found.path, found.problem))
+                .collect()
         }
-        "AnalysisRun" => match decode::<AnalysisRunSpec>(&object["spec"], "spec") {
-            Ok(spec) => run_problems(&spec),
-            Err(problem) => vec![problem],
-        },
+        "AnalysisTemplate" | "ClusterAnalysisTemplate" => template_problems(&decode(&object["spec"], "spec")?),
+        "AnalysisRun" => run_problems(&decode(&object["spec"], "spec")?),
         // What is not served yet is said, not passed over.
         "Experiment" => vec![Problem::warning(
             "",
             "Experiments are not carried out by this version of Sluice",
         )],
         _ => Vec::new(),
-    }
+    })
 }
 
 fn decode<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, Problem> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use sluice_crds::{CanaryStep, CanaryStrategy, RolloutAnalysis};
-use sluice_machine::{Hold, Plan, rollout::canary};
+use sluice_machine::{Plan, rollout::canary};
 
 use crate::{explain, observe::Observation, phase, text};
 
@@ -98,7 +98,7 @@ pub struct Replicas {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitView {
-    /// The reason in one word, for programs: the name of the hold.
+    /// The reason in one word, for programs, such as `new-not-available`.
     pub hold: String,
     /// The reason in a sentence.
     pub reason: String,
@@ -145,7 +145,7 @@ pub fn view(observation: &Observation, plan: &Plan, now: Timestamp) -> View {
         services: traffic::services(&observation.world, &revisions),
         routes,
         waits: plan.hold.as_ref().map(|hold| WaitView {
-            hold: word(hold),
+            hold: hold.kind().to_owned(),
             reason: whole_seconds(&hold.to_string()),
             until: plan.wake_at,
         }),
@@ -163,15 +163,6 @@ fn whole_seconds(text: &str) -> String {
     });
     let first = words.next().unwrap_or_default();
     words.fold(first, |text, word| format!("{text} {word}"))
-}
-
-/// The name of a hold's variant.
-fn word(hold: &Hold) -> String {
-    let text = format!("{hold:?}");
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 fn notes(observation: &Observation) -> Vec<String> {

@@ -32,6 +32,8 @@ struct State {
     unserved: Vec<String>,
     /// Events of the next watches.
     watches: VecDeque<Vec<Value>>,
+    /// What is wrong with every object that is to be created.
+    refusal: Option<String>,
     /// What somebody else does before the next patches.
     before_patch: VecDeque<Hook>,
     version: u64,
@@ -77,6 +79,11 @@ impl Api {
     /// Answers such requests as if nobody served the path.
     pub fn unserve(&self, part: &str) {
         self.0.lock().unwrap().unserved.push(part.to_owned());
+    }
+
+    /// Refuses to create anything.
+    pub fn refuse(&self, why: &str) {
+        self.0.lock().unwrap().refusal = Some(why.to_owned());
     }
 
     /// The next watch gets these events and then ends.
@@ -130,7 +137,7 @@ impl Api {
             .iter()
             .any(|(method, part)| *method == parts.method && path.contains(part))
         {
-            return status(403, "Forbidden", "no", None);
+            return status(403, "Forbidden", "x is forbidden: User \"me\" cannot do this", None);
         }
         if state.unserved.iter().any(|part| path.contains(part)) {
             return status(
@@ -213,6 +220,8 @@ impl State {
                 .iter()
                 .any(|(_, part)| right.trim_end_matches('/') == *part);
             body["status"] = json!({ "allowed": !denied });
+        } else if let Some(why) = &self.refusal {
+            return status(422, "Invalid", why, None);
         }
         ok(&body)
     }

@@ -174,7 +174,7 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
     check(
         "a timed pause",
         changed(vec![]),
-        expect!["a timed pause: Paused: paused (CanaryPauseStep) until 2026-03-01T12:05:00Z"],
+        expect!["a timed pause: paused: paused (CanaryPauseStep) until 2026-03-01T12:05:00Z"],
     )
     .await;
 
@@ -184,19 +184,19 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
         "pods that do not start",
         changed(lagging),
         expect![[r#"
-        pods that do not start: NewNotAvailable: 0 of 1 pods of the new ReplicaSet backend-7b6c4d are available
-          next: set HTTPRoute shop/backend to backend-canary 0 / backend-stable 100"#]],
+            pods that do not start: new-not-available: 0 of 1 pods of the new ReplicaSet backend-7b6c4d are available
+              next: set HTTPRoute shop/backend to backend-canary 0 / backend-stable 100"#]],
     )
     .await;
 
-    check("a route that is not acknowledged", changed(vec![at(0), route(25, 6)]), expect!["a route that is not acknowledged: NotAcknowledged: HTTPRoute shop/backend is not acknowledged: Gateway shop/web: example.com/gateway has seen generation 6 and not yet 7 (Accepted)"]).await;
+    check("a route that is not acknowledged", changed(vec![at(0), route(25, 6)]), expect!["a route that is not acknowledged: not-acknowledged: HTTPRoute shop/backend is not acknowledged: Gateway shop/web: example.com/gateway has seen generation 6 and not yet 7 (Accepted)"]).await;
 
     let mut moved = route(25, 7);
     let moving = json!({ "at": "2026-03-01T11:59:58.123456789Z", "to": { "total": 100, "parts": { "backend-stable/5d8f9c": 75, "backend-canary/7b6c4d": 25 } }, "from": [] });
     moved["metadata"]["annotations"] = json!({ "moving.sluice.dev/backend-canary": moving.to_string() });
-    check("a route that proxies still follow", changed(vec![at(0), moved]), expect!["a route that proxies still follow: Draining: HTTPRoute shop/backend was acknowledged; proxies get until 2026-03-01T12:00:01Z to follow"]).await;
+    check("a route that proxies still follow", changed(vec![at(0), moved]), expect!["a route that proxies still follow: draining: HTTPRoute shop/backend was acknowledged; proxies get until 2026-03-01T12:00:01Z to follow"]).await;
 
-    check("a Service whose endpoints lag", changed(vec![at(2), replica_set(2, NEW, "v2", 2, 2)]), expect!["a Service whose endpoints lag: NotAcknowledged: Service backend-canary is not acknowledged: 1 of 2 pods of the new revision are ready endpoints"]).await;
+    check("a Service whose endpoints lag", changed(vec![at(2), replica_set(2, NEW, "v2", 2, 2)]), expect!["a Service whose endpoints lag: not-acknowledged: Service backend-canary is not acknowledged: 1 of 2 pods of the new revision are ready endpoints"]).await;
 
     let mut grown = vec![at(2), replica_set(2, NEW, "v2", 2, 2)];
     grown.extend(pods(NEW, 2, "Running", "backend-canary"));
@@ -214,7 +214,7 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
     check(
         "a pause by a user",
         changed(vec![by_user]),
-        expect!["a pause by a user: PausedByUser: spec.paused is true: set it to false to go on"],
+        expect!["a pause by a user: paused-by-user: spec.paused is true: set it to false to go on"],
     )
     .await;
 
@@ -224,7 +224,7 @@ async fn the_reason_to_wait_is_that_of_the_controllers_own_machine() {
         "metadata": { "name": "argo-rollouts-controller-lock", "namespace": "argo-rollouts" },
         "spec": { "holderIdentity": "argo-1", "leaseDurationSeconds": 15, "renewTime": "2999-01-01T00:00:00.000000Z" },
     });
-    check("Argo's own controller", changed(vec![lease]), expect!["Argo's own controller: IncumbentAlive: another controller is live: `argo-1` holds the Lease of Argo Rollouts; stop it first"]).await;
+    check("Argo's own controller", changed(vec![lease]), expect!["Argo's own controller: incumbent-alive: another controller is live: `argo-1` holds the Lease of Argo Rollouts; stop it first"]).await;
 }
 
 #[tokio::test]
@@ -236,9 +236,9 @@ async fn a_missing_right_is_named_where_it_is_missed() {
         api.forbid(method, part);
         api
     };
-    check("routes", without(Method::GET, "httproutes"), expect!["routes: Unknown: HTTPRoute shop/backend: not known, because reading it failed: you may not get httproutes.gateway.networking.k8s.io in namespace 'shop'"]).await;
-    check("endpoints", without(Method::GET, "endpointslices"), expect!["endpoints: NotAcknowledged: Service shop/backend-canary is not acknowledged: its endpoints are not known: reading it failed: you may not list endpointslices.discovery.k8s.io in namespace 'shop'"]).await;
-    check("ReplicaSets", without(Method::GET, "replicasets"), expect!["ReplicaSets: Unknown: the ReplicaSets: not known, because reading it failed: you may not list replicasets.apps in namespace 'shop'"]).await;
+    check("routes", without(Method::GET, "httproutes"), expect!["routes: unknown: HTTPRoute shop/backend: not known, because reading it failed: you may not get httproutes.gateway.networking.k8s.io in namespace 'shop'"]).await;
+    check("endpoints", without(Method::GET, "endpointslices"), expect!["endpoints: not-acknowledged: Service shop/backend-canary is not acknowledged: its endpoints are not known: reading it failed: you may not list endpointslices.discovery.k8s.io in namespace 'shop'"]).await;
+    check("ReplicaSets", without(Method::GET, "replicasets"), expect!["ReplicaSets: unknown: the ReplicaSets: not known, because reading it failed: you may not list replicasets.apps in namespace 'shop'"]).await;
     let pods = without(Method::GET, "/pods");
     let notes = look(&pods).await.notes;
     expect!["pods are not shown: reading it failed: you may not list pods in namespace 'shop'"]
@@ -254,7 +254,7 @@ async fn a_missing_right_is_named_where_it_is_missed() {
             .remove("sluice.dev/pod-template");
         foreign.put(set);
     }
-    check("dry-run", foreign, expect!["dry-run: Unknown: the pod template with defaults: not known, because reading it failed: you may not create replicasets.apps in namespace 'shop'"]).await;
+    check("dry-run", foreign, expect!["dry-run: unknown: the pod template with defaults: not known, because reading it failed: you may not create replicasets.apps in namespace 'shop'"]).await;
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_revision_that_records_no_template_is_recognised_by_a_dry_run() {
         api.put(set);
     }
     let view = look(&api).await;
-    assert_eq!(view.waits.unwrap().hold, "Paused");
+    assert_eq!(view.waits.unwrap().hold, "paused");
     let writes = api.writes();
     let wanted = format!("POST /apis/apps/v1/namespaces/{NAMESPACE}/replicasets?dryRun=All");
     assert_eq!(
@@ -285,6 +285,16 @@ async fn a_revision_that_records_no_template_is_recognised_by_a_dry_run() {
         explain(&cluster, &mut observation, &mut recollection, now()).await;
     }
     assert_eq!(api.writes().len(), 2, "whoever goes on looking asks once");
+}
+
+#[tokio::test]
+async fn a_pod_template_that_the_api_server_refuses_is_the_reason() {
+    let api = Api::with(shop());
+    let mut changed = rollout(&canary(), at_step(0, "Progressing", ""));
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "sluice/backend:v9".into();
+    api.put(changed);
+    api.refuse("admission webhook \"images\" denied the request: v9 is not signed");
+    check("refused", api, expect![[r#"refused: invalid-spec: the spec is invalid: spec.template: the API server refuses it: admission webhook "images" denied the request: v9 is not signed"#]]).await;
 }
 
 #[tokio::test]
@@ -365,7 +375,7 @@ async fn messages_of_others_cannot_act_on_the_terminal() {
 async fn programs_get_the_same_as_json() {
     let view = serde_json::to_value(look(&Api::with(shop())).await).unwrap();
     assert_eq!(view["phase"], "Paused");
-    assert_eq!(view["waits"]["hold"], "Paused");
+    assert_eq!(view["waits"]["hold"], "paused");
     assert_eq!(view["routes"][0]["routed"], json!([25]));
     assert_eq!(view["revisions"][0]["sets"][0]["roles"], json!(["canary"]));
     assert_eq!(view["steps"][1], json!({ "step": "pause: 10m", "state": "current" }));

@@ -117,9 +117,8 @@ fn fields_that_do_not_exist_are_named_with_what_was_meant() {
         "/spec/strategy/canary/steps/0",
         json!({ "setWeigth": 25 }),
         expect![[r#"
-        1 Rollout/x error: spec.strategy.canary.steps[0]: Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause
-        1 Rollout/x error: spec.strategy.canary.steps[0].setWeigth: is no field here and would be dropped; did you mean `setWeight`?
-    "#]],
+            1 Rollout/x error: spec.strategy.canary.steps[0].setWeigth: is no field here and would be dropped; did you mean `setWeight`?
+        "#]],
     );
     check(
         "/spec/strategy/canary/steps/1",
@@ -170,15 +169,15 @@ fn values_of_the_wrong_type_are_named() {
         "/spec/replicas",
         "3".into(),
         expect![[r#"
-        1 Rollout/x error: spec.replicas: is the text `3`, must be an integer
-    "#]],
+            1 Rollout/x error: spec.replicas: is the text `3`, must be an integer
+        "#]],
     );
     check(
         "/spec/strategy/canary/steps/0",
         json!({ "setWeight": "a lot" }),
         expect![[r#"
-        1 Rollout/x error: spec.strategy.canary.steps[0].setWeight: is the text `a lot`, must be an integer
-    "#]],
+            1 Rollout/x error: spec.strategy.canary.steps[0].setWeight: is the text `a lot`, must be an integer
+        "#]],
     );
     check(
         "/spec/strategy/canary/steps",
@@ -300,6 +299,25 @@ fn all_problems_of_all_documents_are_reported_at_once() {
         2 AnalysisTemplate/t error: spec.metrics[1].successCondition: syntax: something is missing at the end
     "#]]
     .assert_eq(&findings(&[one, two, three], false));
+}
+
+#[test]
+fn a_field_of_the_wrong_type_hides_no_other_problem() {
+    let mut object = good();
+    object["metadata"] = json!({});
+    object["spec"]["replicas"] = "3".into();
+    object["spec"]["selector"]["matchLabels"]["tier"] = 5.into();
+    object["spec"]["strategy"]["canary"]["steps"] = json!([{ "setWeight": "x" }, "pause", { "setWeight": 101 }]);
+    object["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = json!(null);
+    expect![[r#"
+        1 Rollout/ error: metadata.name: is missing: an object needs a name
+        1 Rollout/ error: spec.replicas: is the text `3`, must be an integer
+        1 Rollout/ error: spec.selector.matchLabels.tier: is 5, must be a text (put it in quotes)
+        1 Rollout/ error: spec.strategy.canary.steps[0].setWeight: is the text `x`, must be an integer
+        1 Rollout/ error: spec.strategy.canary.steps[1]: is the text `pause`, must be an object
+        1 Rollout/ error: spec.strategy.canary.steps[2].setWeight: SetWeight needs to be between 0 and 100
+        1 Rollout/ warning: spec.template.spec.containers[0].lifecycle.preStop: is missing: without a pause (`preStop: {sleep: {seconds: 3}}`) a pod that is stopped still gets requests from proxies that do not know it yet, and they fail
+    "#]].assert_eq(&findings(&[object], false));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use http::Method;
 use serde_json::{Value, json};
 use sluice_crds::crd::all_crds_json;
+use sluice_plugin::check::{Scope, Whose};
 
 use crate::{
     api::{Api, NAMESPACE},
@@ -199,6 +200,36 @@ async fn rights_that_are_missing_are_named() {
         ok    Gateway API                               HTTPRoute is installed; GatewayClass traefik
         ok    Prometheus                                no template needs an address of the controller
     "#]]).await;
+}
+
+#[tokio::test]
+async fn rights_on_a_lease_are_asked_for_where_the_controller_has_its_own() {
+    let api = complete();
+    let mut cluster = api.cluster();
+    cluster.as_user = Some("system:serviceaccount:tools:sluice-controller".to_owned());
+    let scope = Scope {
+        whose: Whose::Controller,
+        namespace: None,
+        instance_id: Some("blue".to_owned()),
+    };
+    sluice_plugin::check::check(&cluster, &scope).await;
+    let asked = api
+        .writes()
+        .into_iter()
+        .map(|(_, review)| review["spec"]["resourceAttributes"].clone());
+    let asked = asked.filter(|one| one["resource"] == "leases");
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    let asked = asked.map(|one| ["verb", "namespace", "name"].map(|key| text(&one, key)).join(" "));
+    let wanted = [
+        "create tools ",
+        "get tools sluice-controller-lock-blue",
+        "patch tools sluice-controller-lock-blue",
+        "get argo-rollouts argo-rollouts-controller-lock-blue",
+    ];
+    let (mut asked, mut wanted) = (asked.collect::<Vec<_>>(), wanted.map(str::to_owned).to_vec());
+    asked.sort();
+    wanted.sort();
+    assert_eq!(asked, wanted);
 }
 
 #[tokio::test]
