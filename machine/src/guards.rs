@@ -24,7 +24,10 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
         return refuse("S13", "another controller is live for the same objects");
     }
     match effect {
-        Effect::CreateReplicaSet { .. } | Effect::CreateRun { .. } | Effect::TerminateRun { .. } => Ok(()),
+        Effect::CreateReplicaSet { .. }
+        | Effect::CreateRun { .. }
+        | Effect::TerminateRun { .. }
+        | Effect::PatchReplicaSet { replicas: None, .. } => Ok(()),
         Effect::DeleteRun { name, .. } => {
             let status = world.rollout.status.as_ref().and_then(|status| status.canary.as_ref());
             let named = status.is_some_and(|canary| {
@@ -49,7 +52,6 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             Some(_) => Ok(()),
             None => refuse("S15", "the ReplicaSet is not there, or is not ours"),
         },
-        Effect::PatchReplicaSet { replicas: None, .. } => Ok(()),
         Effect::DeleteReplicaSet { name, .. } => match find(world, name) {
             Some(set) if set.wanted > 0 || set.replicas > 0 => refuse("S15", "the ReplicaSet has pods"),
             Some(set) if is_stable(world, set) => refuse("S4", "it is the stable ReplicaSet"),

@@ -41,7 +41,7 @@ fn digest(value: &Value, salt: u32) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Own writer instead of `Value::to_string`: the order of keys must not depend on a cargo feature of serde_json.
+/// Own writer instead of `Value::to_string`: the order of keys must not depend on a cargo feature of `serde_json`.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {

@@ -253,7 +253,10 @@ impl Effect {
         match self {
             Effect::CreateReplicaSet { .. } => "create-replicaset",
             Effect::PatchReplicaSet { replicas: None, .. } => "annotate-replicaset",
-            Effect::PatchReplicaSet { replicas: Some((from, to)), .. } if to > from => "scale-up",
+            Effect::PatchReplicaSet {
+                replicas: Some((from, to)),
+                ..
+            } if to > from => "scale-up",
             Effect::PatchReplicaSet { replicas: Some(_), .. } => "scale-down",
             Effect::DeleteReplicaSet { .. } => "delete-replicaset",
             Effect::SwitchService { .. } => "switch-service",

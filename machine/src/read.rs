@@ -16,7 +16,6 @@ pub fn replica_set(object: &Value, rollout: &Rollout) -> Option<ReplicaSet> {
     let labels = string_map(metadata.get("labels"));
     let owner = match controller_uid(metadata) {
         Some(uid) if Some(uid) == rollout.metadata.uid.as_deref() => Owner::Ours,
-        Some(_) => return None,
         None if rollout
             .spec
             .selector
@@ -25,7 +24,7 @@ pub fn replica_set(object: &Value, rollout: &Rollout) -> Option<ReplicaSet> {
         {
             Owner::Orphan
         }
-        None => return None,
+        Some(_) | None => return None,
     };
     let status = object.get("status");
     let wanted = count(object.get("spec"), "replicas", 1);

@@ -91,12 +91,12 @@ pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, Str
     };
     if let Some(gateway) = &routing.gateway_api {
         // Times are the machine's; the router needs the routes only.
-        let routes = GatewayApiRouting {
+        let without_times = GatewayApiRouting {
             ack_timeout_seconds: None,
             drain_seconds: None,
             ..gateway.clone()
         };
-        add("gatewayApi", Router::from_gateway_api(&json!(routes)));
+        add("gatewayApi", Router::from_gateway_api(&json!(without_times)));
     }
     if let Some(config) = routing
         .plugins

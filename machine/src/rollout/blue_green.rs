@@ -296,10 +296,9 @@ fn select<'a>(
         && context.rollout.spec.paused != Some(true)
         && service.selected.revision.as_deref() != Some(aim.hash.as_str())
         && (aim.available > 0 || context.replicas == 0)
+        && let Err(hold) = traffic.switch(turn, context, service.name, &aim.hash)
     {
-        if let Err(hold) = traffic.switch(turn, context, service.name, &aim.hash) {
-            turn.hold(hold);
-        }
+        turn.hold(hold);
     }
 }
 

@@ -19,12 +19,12 @@ pub(super) fn describe(
     status: &mut RolloutStatus,
     problems: Option<&str>,
 ) {
-    let sum = |count: fn(&ReplicaSet) -> u32| number(context.sets.iter().map(|set| count(set)).sum());
+    let sum = |count: fn(&ReplicaSet) -> u32| Some(number(context.sets.iter().map(|set| count(set)).sum()));
     status.replicas = sum(|set| set.replicas);
     status.ready_replicas = sum(|set| set.ready);
     status.available_replicas = sum(|set| set.available);
     status.hpa_replicas = status.replicas;
-    status.updated_replicas = number(context.new.map_or(0, |set| set.replicas));
+    status.updated_replicas = Some(number(context.new.map_or(0, |set| set.replicas)));
     status.observed_generation = context
         .rollout
         .metadata
@@ -45,8 +45,8 @@ pub(super) fn describe(
     conditions::publish(turn, context, status, problems);
 }
 
-fn number(count: u32) -> Option<i32> {
-    Some(i32::try_from(count).unwrap_or(i32::MAX))
+fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn describe_weights(turn: &mut Turn<'_>, context: &Context<'_>, traffic: &Traffic<'_>, status: &mut RolloutStatus) {
@@ -144,14 +144,13 @@ fn hard(status: &RolloutStatus) -> RolloutStatus {
     }
     if let Some(canary) = &mut status.canary {
         canary.weights = None;
-        for run in [
+        let runs = [
             &mut canary.current_step_analysis_run_status,
             &mut canary.current_background_analysis_run_status,
-        ] {
-            if let Some(run) = run {
-                run.status = sluice_crds::AnalysisPhase::default();
-                run.message = None;
-            }
+        ];
+        for run in runs.into_iter().flatten() {
+            run.status = sluice_crds::AnalysisPhase::default();
+            run.message = None;
         }
     }
     status

@@ -246,7 +246,7 @@ fn raise<'a>(
     if let Settling::Waiting(hold) | Settling::TimedOut(hold) = traffic.service_settling(turn, service) {
         return Err(hold);
     }
-    let Some(ready) = traffic.ready_endpoints(turn, service, &new.hash) else {
+    let Some(ready) = Traffic::ready_endpoints(turn, service, &new.hash) else {
         turn.poll();
         let what = "its endpoints are being read".to_owned();
         return Err(Hold::NotAcknowledged {

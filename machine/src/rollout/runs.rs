@@ -51,7 +51,7 @@ impl Role {
         }
     }
 
-    fn named<'s>(self, status: &'s RolloutStatus) -> Option<&'s AnalysisRunStatusRef> {
+    fn named(self, status: &RolloutStatus) -> Option<&AnalysisRunStatusRef> {
         let canary = status.canary.as_ref()?;
         match self {
             Role::Step(_) => canary.current_step_analysis_run_status.as_ref(),

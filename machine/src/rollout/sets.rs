@@ -204,7 +204,7 @@ pub(super) fn collect<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &
         .revision_history_limit
         .map_or(10, |limit| usize::try_from(limit).unwrap_or(0));
     let is_gone = |set: &&ReplicaSet| set.wanted == 0 && set.replicas == 0 && set.owner == Owner::Ours;
-    let Some(set) = context.older(status).into_iter().skip(limit).filter(is_gone).last() else {
+    let Some(set) = context.older(status).into_iter().skip(limit).rfind(is_gone) else {
         return;
     };
     if traffic.need(turn, &set.hash) == Need::default() {

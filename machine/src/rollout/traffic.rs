@@ -388,7 +388,7 @@ impl<'a> Traffic<'a> {
     }
 
     /// Ready endpoints of `hash` behind a Service; `None` while they are being asked for or cannot be read.
-    pub fn ready_endpoints(&self, turn: &mut Turn<'a>, service: &Service<'a>, hash: &str) -> Option<u32> {
+    pub fn ready_endpoints(turn: &mut Turn<'a>, service: &Service<'a>, hash: &str) -> Option<u32> {
         let endpoints = turn.endpoints(service.name, service.resource_version())?.known()?;
         Some(endpoints.ready.get(hash).copied().unwrap_or(0))
     }

@@ -88,12 +88,10 @@ fn analyses(rollout: &Rollout) -> Vec<(String, RolloutAnalysis)> {
     let Some(canary) = rollout.spec.canary() else {
         return Vec::new();
     };
-    let background = canary.analysis.as_ref().map(|background| {
-        (
-            "spec.strategy.canary.analysis".to_owned(),
-            background.analysis(),
-        )
-    });
+    let background = canary
+        .analysis
+        .as_ref()
+        .map(|background| ("spec.strategy.canary.analysis".to_owned(), background.analysis()));
     let steps = canary.steps.iter().flatten().enumerate().filter_map(|(index, step)| {
         Some((
             format!("spec.strategy.canary.steps[{index}].analysis"),
@@ -125,7 +123,10 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
             };
             let own = super::analysis_template(spec);
             all_right &= own.is_empty();
-            problems.extend(own.iter().map(|own| problem(path.clone(), format!("{}: {own}", shown(&template)))));
+            problems.extend(
+                own.iter()
+                    .map(|own| problem(path.clone(), format!("{}: {own}", shown(&template)))),
+            );
             open.extend(spec.templates.iter().flatten().filter_map(references::template));
         }
     }
@@ -166,9 +167,10 @@ fn refusal(world: &World) -> Option<Problem> {
     let template = hash::canonical(world.rollout.spec.template.as_ref()?);
     let answered = world.answers.get(&Ask::Defaults { template })?;
     match &answered.answer {
-        Answer::Defaults(Fact::Unknown(Why::Refused(message))) => {
-            Some(problem("spec.template".to_owned(), format!("the API server refuses it: {message}")))
-        }
+        Answer::Defaults(Fact::Unknown(Why::Refused(message))) => Some(problem(
+            "spec.template".to_owned(),
+            format!("the API server refuses it: {message}"),
+        )),
         _ => None,
     }
 }

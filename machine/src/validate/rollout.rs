@@ -26,7 +26,8 @@ const LONGEST_NAME: usize = 220;
 fn name(report: &mut Report, rollout: &Rollout) {
     let length = rollout.metadata.name.as_deref().unwrap_or_default().len();
     if length > LONGEST_NAME {
-        let problem = format!("has {length} characters, at most {LONGEST_NAME} leave room for the names of ReplicaSets");
+        let problem =
+            format!("has {length} characters, at most {LONGEST_NAME} leave room for the names of ReplicaSets");
         report.add("metadata.name", problem);
     }
 }

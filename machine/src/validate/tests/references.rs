@@ -96,7 +96,10 @@ fn check(world: &World, expected: &[String]) {
 fn what_is_there_and_fits_is_no_problem() {
     check(&world(), &[]);
     let nested = json!({ "templates": [{ "templateName": "more" }] });
-    check(&world().template("errors", nested).template("more", metrics(&["more"])), &[]);
+    check(
+        &world().template("errors", nested).template("more", metrics(&["more"])),
+        &[],
+    );
     check(&world().answered(Fact::Known(json!({}))), &[]);
 }
 
@@ -105,7 +108,9 @@ fn what_could_not_be_read_is_no_problem_of_the_spec() {
     let unknown = || Fact::Unknown(Why::Forbidden);
     let mut world = world().service("web-canary", unknown()).answered(unknown());
     world.routes.insert(route(), Fact::Unknown(Why::NotInstalled));
-    world.templates.insert(errors(false, "errors"), Fact::Unknown(Why::Syncing));
+    world
+        .templates
+        .insert(errors(false, "errors"), Fact::Unknown(Why::Syncing));
     check(&world, &[]);
 }
 
@@ -114,10 +119,19 @@ fn services_must_be_there_select_the_pods_and_be_nobody_elses() {
     let others = json!({ "argo-rollouts.argoproj.io/managed-by-rollouts": "other" });
     for (fact, problem) in [
         (Fact::Absent, "service \"web-canary\" not found"),
-        (service(json!({ "app": "other" }), json!({})), "Service \"web-canary\" has unmatch label \"app\" in rollout"),
-        (service(json!({ "app": "web" }), others), "Service \"web-canary\" is managed by another Rollout"),
+        (
+            service(json!({ "app": "other" }), json!({})),
+            "Service \"web-canary\" has unmatch label \"app\" in rollout",
+        ),
+        (
+            service(json!({ "app": "web" }), others),
+            "Service \"web-canary\" is managed by another Rollout",
+        ),
     ] {
-        check(&world().service("web-canary", fact), &[format!("{AT}.canaryService: {problem}")]);
+        check(
+            &world().service("web-canary", fact),
+            &[format!("{AT}.canaryService: {problem}")],
+        );
     }
 }
 
@@ -132,18 +146,28 @@ fn routes_must_be_there() {
 fn templates_must_be_there_and_right() {
     // The Rollout names it in the background and in a step.
     let both = |problem: &str| {
-        ["analysis", "steps[3].analysis"].map(|analysis| format!("{AT}.{analysis}.templates[0].templateName: {problem}"))
+        ["analysis", "steps[3].analysis"]
+            .map(|analysis| format!("{AT}.{analysis}.templates[0].templateName: {problem}"))
     };
     let mut absent = world();
     absent.templates.insert(errors(false, "errors"), Fact::Absent);
     check(&absent, &both("AnalysisTemplate 'errors' not found"));
     let twice = "AnalysisTemplate 'errors': spec.metrics[1]: duplicate name 'a'";
     check(&world().template("errors", metrics(&["a", "a"])), &both(twice));
-    let mut nested = world().template("errors", json!({ "templates": [{ "templateName": "more", "clusterScope": true }] }));
+    let mut nested = world().template(
+        "errors",
+        json!({ "templates": [{ "templateName": "more", "clusterScope": true }] }),
+    );
     nested.templates.insert(errors(true, "more"), Fact::Absent);
     check(&nested, &both("ClusterAnalysisTemplate 'more' not found"));
-    nested.templates.insert(errors(true, "more"), Fact::Known(sluice_crds::AnalysisTemplateSpec::default()));
-    check(&nested, &both("ClusterAnalysisTemplate 'more': spec.metrics: no metrics specified"));
+    nested.templates.insert(
+        errors(true, "more"),
+        Fact::Known(sluice_crds::AnalysisTemplateSpec::default()),
+    );
+    check(
+        &nested,
+        &both("ClusterAnalysisTemplate 'more': spec.metrics: no metrics specified"),
+    );
 }
 
 #[test]
@@ -158,7 +182,10 @@ fn templates_must_fit_together() {
     let mut spec = metrics(&["a"]);
     spec["args"] = json!([{ "name": "url" }, { "name": "share", "value": "5" }]);
     let asks = world().template("errors", spec);
-    check(&asks, &both(".args", "the templates need the argument `url`: give it a value here"));
+    check(
+        &asks,
+        &both(".args", "the templates need the argument `url`: give it a value here"),
+    );
     let args = json!([{ "name": "url", "value": "http://web" }]);
     let background = json!({ "templates": [{ "templateName": "errors" }], "args": args });
     let given = asks
@@ -169,11 +196,18 @@ fn templates_must_fit_together() {
 
 #[test]
 fn what_the_api_server_refuses_is_a_problem_of_the_pod_template() {
-    let refused = Fact::Unknown(Why::Refused("spec.template.spec.containers[0].image: Required value".to_owned()));
+    let refused = Fact::Unknown(Why::Refused(
+        "spec.template.spec.containers[0].image: Required value".to_owned(),
+    ));
     check(
         &world().answered(refused.clone()),
-        &["spec.template: the API server refuses it: spec.template.spec.containers[0].image: Required value".to_owned()],
+        &[
+            "spec.template: the API server refuses it: spec.template.spec.containers[0].image: Required value"
+                .to_owned(),
+        ],
     );
-    let mended = world().answered(refused).changed("/spec/template/spec/containers/0/image", json!("web:2"));
+    let mended = world()
+        .answered(refused)
+        .changed("/spec/template/spec/containers/0/image", json!("web:2"));
     check(&mended, &[]);
 }

@@ -8,7 +8,10 @@ use super::{LATER, canary, check, problems, with};
 fn names_leave_room_for_the_names_of_other_objects() {
     let named = |length: usize| with(canary(), "/metadata/name", json!("a".repeat(length)));
     check(named(220), &[]);
-    check(named(221), &["metadata.name: has 221 characters, at most 220 leave room for the names of ReplicaSets"]);
+    check(
+        named(221),
+        &["metadata.name: has 221 characters, at most 220 leave room for the names of ReplicaSets"],
+    );
 }
 
 #[test]
