@@ -1,16 +1,24 @@
-//! Plays a scenario and prints what happened: `cargo run -p sluice-simulations --example play -- routed-good 1 [trace]`.
+//! Plays a scenario and prints what happened: `cargo run -p sluice-simulations --example play -- routed-good 1 [none|faults|chaos] [trace]`.
+
+use jiff::SignedDuration;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().unwrap_or_else(|| "routed-good".to_owned());
     let seed = arguments.next().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mode = arguments.next().unwrap_or_default();
     let traced = arguments.next().is_some();
+    let until = SignedDuration::from_secs(200);
     for mut scenario in sluice_simulations::scenarios::all() {
         if scenario.name != name && name != "all" {
             continue;
         }
         scenario.config.trace = traced;
-        let played = scenario.play(seed);
+        let played = match mode.as_str() {
+            "faults" => scenario.play_with_faults(seed, until),
+            "chaos" => scenario.play_with_chaos(seed, until),
+            _ => scenario.play(seed),
+        };
         if traced {
             print!("{}", played.cluster.trace());
         }

@@ -1,5 +1,5 @@
 //! Plays all scenarios for many seeds and tells what went wrong and how fast it went:
-//! `cargo run --release -p sluice-simulations --example soak -- 1 200 [faults] [scenario]`.
+//! `cargo run --release -p sluice-simulations --example soak -- 1 200 [none|faults|chaos] [scenario]`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -11,7 +11,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: u64| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (from, to) = (number(0, 1), number(1, 50));
-    let faults = arguments.get(2).is_some_and(|text| text == "faults");
+    let mode = arguments.get(2).map_or("", String::as_str);
+    let until = SignedDuration::from_secs(200);
     let only = arguments.get(3);
     let begun = Instant::now();
     let (mut played, mut decisions, mut writes) = (0_u64, 0, 0);
@@ -21,9 +22,13 @@ fn main() {
         if only.is_some_and(|only| *only != scenario.name) {
             continue;
         }
-        scenario.config.observe = !faults;
+        scenario.config.observe = mode.is_empty();
         for seed in from..=to {
-            let result = if faults { scenario.play_with_faults(seed, SignedDuration::from_secs(200)) } else { scenario.play(seed) };
+            let result = match mode {
+                "faults" => scenario.play_with_faults(seed, until),
+                "chaos" => scenario.play_with_chaos(seed, until),
+                _ => scenario.play(seed),
+            };
             played += 1;
             decisions += result.cluster.decisions();
             writes += result.cluster.writes();
@@ -34,7 +39,7 @@ fn main() {
             if !result.settled {
                 note("does not settle".to_owned());
             }
-            if result.cluster.totals().lost() > 0.0 {
+            if result.cluster.totals().lost() > 0.0 && mode != "chaos" {
                 note(format!("loses requests: {:?}", result.cluster.totals().losses.first().map(|loss| loss.reason)));
             }
             let mut seen = std::collections::BTreeSet::new();

@@ -176,7 +176,6 @@ impl Cluster {
             Actor::PodReady(id) => models.pod_ready(kernel, id),
             Actor::PodCrashes(id) => models.pod_crashes(kernel, id),
             Actor::PodGone(id) => models.pod_gone(kernel, id),
-            Actor::NodeLost(node) => models.node_lost(kernel, node),
             Actor::NodeNotReady(node) => models.node_not_ready(kernel, node),
             Actor::NodeEvicted(node) => models.node_evicted(kernel, node),
             Actor::Endpoints(key) => {

@@ -64,7 +64,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// A random mixture: each fault is off in half of all mixtures, so that a frequent one cannot hide a rare one.
+    /// A random mixture of faults between controller and API server: each is off in half of all mixtures, so that a frequent
+    /// one cannot hide a rare one. Pods and nodes stay whole, so no request may be lost.
     pub fn swarm(random: &mut Random) -> Rates {
         let mut up_to = |limit: u64| {
             if random.below(2) == 0 { 0 } else { u32::try_from(1 + random.below(limit)).expect("limits are small") }
@@ -80,9 +81,16 @@ impl Rates {
             slow_event: up_to(200),
             slow_by: Some(200..=8_000),
             lost_event: up_to(30),
-            pod_killed: up_to(60),
+            pod_killed: 0,
             node_lost: 0,
         }
+    }
+
+    /// The same, and pods are killed and nodes lost.
+    pub fn chaos(random: &mut Random) -> Rates {
+        let killed = u32::try_from(1 + random.below(60)).expect("limits are small");
+        let lost = u32::try_from(random.below(3)).expect("limits are small");
+        Rates { pod_killed: killed, node_lost: lost, ..Rates::swarm(random) }
     }
 
     /// The fault of the next write, if any.

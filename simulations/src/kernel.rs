@@ -26,8 +26,6 @@ pub(crate) enum Actor {
     PodCrashes(PodId),
     /// A terminating pod's process ends.
     PodGone(PodId),
-    /// A node stops answering.
-    NodeLost(usize),
     /// The control plane notices that a node is lost.
     NodeNotReady(usize),
     /// The pods of a lost node are evicted.

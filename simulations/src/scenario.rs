@@ -5,13 +5,16 @@ use jiff::SignedDuration;
 use crate::clock::START;
 use crate::cluster::{Cluster, Config};
 use crate::commands::Command;
-use crate::faults::Faults;
+use crate::faults::{Faults, Rates};
 use crate::models::{Entry, Flow, Health, Version};
 use crate::random::Random;
 use crate::store::{Key, Kind};
 
 /// Requests begin when the first version had time to start.
 const TRAFFIC_FROM: SignedDuration = SignedDuration::from_secs(30);
+
+/// Keeps the stream that mixes faults apart from the stream that plays.
+const FAULTS: u64 = 0xfa17;
 
 /// What happens in a simulation.
 #[derive(Clone, Debug)]
@@ -106,9 +109,17 @@ impl Scenario {
         Played { cluster, settled, rollout: self.rollout.clone() }
     }
 
-    /// Plays it with a random mixture of faults, which end after `until`.
+    /// Plays it with a random mixture of faults between controller and API server, which end after `until`.
     pub fn play_with_faults(&self, seed: u64, until: SignedDuration) -> Played {
-        let rates = crate::Rates::swarm(&mut Random::new(seed ^ 0xfa17));
+        self.play_with(Rates::swarm(&mut Random::new(seed ^ FAULTS)), seed, until)
+    }
+
+    /// The same, and pods are killed and nodes lost.
+    pub fn play_with_chaos(&self, seed: u64, until: SignedDuration) -> Played {
+        self.play_with(Rates::chaos(&mut Random::new(seed ^ FAULTS)), seed, until)
+    }
+
+    fn play_with(&self, rates: Rates, seed: u64, until: SignedDuration) -> Played {
         let faults = Faults { rates, until: Some(until), ..Faults::default() };
         self.clone().faults(faults).play(seed)
     }

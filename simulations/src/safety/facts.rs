@@ -33,7 +33,6 @@ pub(super) struct Facts {
     /// The controller has paused at a pause step, and nobody has resumed.
     pub(super) paused_at_step: bool,
     pub(super) paused_since: Option<Timestamp>,
-    pub(super) template: Value,
     pub(super) observed_generation: Option<i64>,
     pub(super) generation: i64,
 }
@@ -65,7 +64,6 @@ impl Facts {
             promoted_fully: status["promoteFull"] == true,
             paused_at_step: status["controllerPause"] == true && pause.is_some(),
             paused_since: pause.and_then(|pause| pause["startTime"].as_str()?.parse().ok()),
-            template: spec["template"].clone(),
             observed_generation: status["observedGeneration"].as_str().and_then(|text| text.parse().ok()),
             generation: rollout["metadata"]["generation"].as_i64().unwrap_or(0),
         }

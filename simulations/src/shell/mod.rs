@@ -366,9 +366,9 @@ impl Process {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let decided = match &mut task.work {
             Work::Rollout(work) => work.decide(kernel, models, key),
-            Work::Run(work) => work.decide(kernel, key),
+            Work::Run(work) => Some(work.decide(kernel, key)),
         };
-        kernel.decisions += 1;
+        let Some(decided) = decided else { return self.back_off(kernel, key) };
         task.basis = basis;
         task.wake = decided.wake_at;
         task.writes = decided.writes;
@@ -403,44 +403,84 @@ impl Process {
         }
     }
 
-    /// Reads an object from the API server, whatever the watch has told.
+    /// Reads an object from the API server that a task waits for.
     fn look(&mut self, kernel: &mut Kernel, task: &Key, object: &Key) {
         kernel.note(|| format!("controller-{} looks at {object}", self.number));
-        match kernel.store.get(object).cloned() {
-            Some(found) => drop(self.cache.put(object, &found)),
-            None => drop(self.cache.delete(object, kernel.store.revision())),
-        }
         self.cache.looked(task, object);
-        self.changed(kernel, object);
+        self.read(kernel, object);
+    }
+
+    /// Reads an object from the API server, whatever the watch has told.
+    fn read(&mut self, kernel: &mut Kernel, object: &Key) {
+        let news = match kernel.store.get(object).cloned() {
+            Some(found) => self.cache.put(object, &found),
+            None => self.cache.delete(object, kernel.store.revision()),
+        };
+        if news {
+            self.changed(kernel, object);
+        }
     }
 
     /// Makes the next write of a plan.
     fn write(&mut self, kernel: &mut Kernel, models: &mut Models, key: &Key) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let Some(requested) = task.writes.pop() else { return };
-        let seen_until = self.seen_until(kernel);
-        let task = self.tasks.get_mut(key).expect("it was there a moment ago");
         self.basis = task.basis;
-        if let (Work::Rollout(work), Some(effect)) = (&mut task.work, &requested.guarded) {
-            self.basis = seen_until;
-            if let Err(hold) = work.guard(kernel, models, key, effect) {
-                kernel.note(|| format!("controller-{} {key}: {hold}", self.number));
-                task.writes.clear();
-                let retry = SignedDuration::from_secs(1);
-                return self.schedule_round(kernel, key, retry);
+        if let Some(effect) = &requested.guarded {
+            self.basis = kernel.clock.now();
+            if let Err(problem) = self.guard(kernel, key, effect) {
+                kernel.note(|| format!("controller-{} {key}: {problem}", self.number));
+                return self.give_up(kernel, key);
             }
         }
         match writes::perform(kernel, self.number, &mut self.cache, key, &requested) {
             Ok(object) => self.written(kernel, models, key, &requested, object.as_deref()),
             Err(Failed::Crash) => self.crash(kernel),
-            Err(Failed::Refused { unknown }) => {
-                let task = self.tasks.get_mut(key).expect("it was there a moment ago");
-                task.writes.clear();
-                task.failures += 1;
-                let wait = if unknown { kernel.random.millis(&self.config.timeout) } else { back_off(task.failures) };
+            Err(Failed::TimedOut) => {
+                let wait = kernel.random.millis(&self.config.timeout);
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.writes.clear();
+                }
                 self.schedule_round(kernel, key, wait);
             }
+            Err(Failed::Refused) => self.give_up(kernel, key),
         }
+    }
+
+    /// Reads again what an effect that cannot be taken back depends on, and asks the machine's guards.
+    fn guard(&mut self, kernel: &mut Kernel, key: &Key, effect: &sluice_machine::Effect) -> Result<(), String> {
+        let Some(Task { work: Work::Rollout(work), .. }) = self.tasks.get(key) else {
+            return Err("it is gone".to_owned());
+        };
+        for object in work.involved(key, effect) {
+            let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
+            if kernel.random.chance(fails) {
+                return Err(format!("reading {object} again fails"));
+            }
+            self.read(kernel, &object);
+        }
+        match self.tasks.get(key) {
+            Some(Task { work: Work::Rollout(work), .. }) => {
+                work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string())
+            }
+            _ => Err("it is gone".to_owned()),
+        }
+    }
+
+    fn give_up(&mut self, kernel: &mut Kernel, key: &Key) {
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.writes.clear();
+        }
+        self.back_off(kernel, key);
+    }
+
+    /// 100 ms, then twice as long with each failure, up to 30 s, and up to a quarter longer.
+    fn back_off(&mut self, kernel: &mut Kernel, key: &Key) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        task.failures += 1;
+        let delay = (100_u64 << (task.failures - 1).min(10)).min(30_000);
+        let delay = kernel.random.millis(&(delay..=delay + delay / 4));
+        self.schedule_round(kernel, key, delay);
     }
 
     fn written(
@@ -467,9 +507,4 @@ impl Process {
             self.schedule(kernel, delay, Step::Write(key.clone()));
         }
     }
-}
-
-/// 10 ms, then twice as long with each failure, up to 10 s.
-fn back_off(failures: u32) -> SignedDuration {
-    SignedDuration::from_millis(10 << failures.min(10)).min(SignedDuration::from_secs(10))
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::references::{References, references};
 use sluice_machine::{
-    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Settings, TemplateRef, Why, World, guards, hash, read,
+    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, TemplateRef, Why, World, guards, hash, read,
 };
 use sluice_traffic::ObjectRef;
 
@@ -17,15 +18,18 @@ use crate::shell::cache::Cache;
 use crate::shell::writes::{self, Requested};
 use crate::store::{Key, Kind};
 
-/// A plan that still asks after so many answers asks in circles.
-const MOST_ASKS: usize = 16;
+/// Rounds of asking and deciding before the shell gives up for a while, as in the real shell.
+const MOST_ROUNDS: usize = 5;
+/// An answer at most this old is given to the machine again, as in the real shell.
+const KEEP: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct RolloutTask {
     world: World,
     references: References,
-    /// Events of the plan under way, published when its commit is done.
+    /// Events and memory of the plan under way, published and taken over when its commit is done.
     events: Vec<Event>,
+    memory: Option<Memory>,
     /// What the last plan waited for.
     hold: Option<Hold>,
 }
@@ -34,7 +38,7 @@ pub(super) struct RolloutTask {
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     pub(super) writes: Vec<Requested>,
-    pub(super) wake_at: Option<jiff::Timestamp>,
+    pub(super) wake_at: Option<Timestamp>,
 }
 
 impl RolloutTask {
@@ -54,7 +58,7 @@ impl RolloutTask {
             settings: settings.clone(),
             memory: Memory::default(),
         };
-        Some(RolloutTask { world, references, events: Vec::new(), hold: None })
+        Some(RolloutTask { world, references, events: Vec::new(), memory: None, hold: None })
     }
 
     /// Reads everything that the Rollout names or owns.
@@ -150,35 +154,48 @@ impl RolloutTask {
         }
     }
 
-    /// Asks the machine until it asks no more.
-    pub(super) fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Decided {
+    /// Asks the machine until it asks no more; `None` where it asks for ever.
+    pub(super) fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
         let now = kernel.clock.now();
-        self.world.answers.retain(|ask, _| matches!(ask, Ask::Defaults { .. }));
-        let mut plan = sluice_machine::decide(now, &self.world);
-        for _ in 0..MOST_ASKS {
+        let lasting = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Known(_)));
+        self.world.answers.retain(|_, answered| lasting(answered) || now.duration_since(answered.at) < KEEP);
+        for _ in 0..MOST_ROUNDS {
+            let plan = sluice_machine::decide(now, &self.world);
+            kernel.decisions += 1;
             if plan.asks.is_empty() {
-                break;
+                return Some(self.adopt(kernel, key, plan));
             }
-            for ask in std::mem::take(&mut plan.asks) {
-                assert!(!self.world.answers.contains_key(&ask), "{key}: asks again for what was answered: {ask:?}");
+            for ask in plan.asks {
                 let answer = self.answer(kernel, models, key, &ask);
                 self.world.answers.insert(ask, Answered { at: now, answer });
             }
-            plan = sluice_machine::decide(now, &self.world);
+            self.world.memory = plan.memory;
         }
-        assert!(plan.asks.is_empty(), "{key}: asks in circles: {:?}", plan.asks);
-        self.world.memory = plan.memory;
+        kernel.note(|| format!("{key}: {MOST_ROUNDS} rounds of questions led to no decision"));
+        None
+    }
+
+    fn adopt(&mut self, kernel: &mut Kernel, key: &Key, plan: Plan) -> Decided {
+        kernel.coverage.extend(plan.effects.iter().map(|effect| ("effect", effect.kind())));
+        kernel.coverage.extend(plan.hold.iter().map(|hold| ("hold", hold.kind())));
+        // The memory of a commit that fails would be wrong: it is taken over when the commit is done.
+        self.memory = Some(plan.memory);
         if plan.hold != self.hold {
             self.hold = plan.hold;
             if let Some(hold) = &self.hold {
                 kernel.note(|| format!("{key} waits: {hold}"));
             }
         }
-        let owner = owner_of(key, &self.world.rollout);
+        let owner = writes::owner_reference(key, self.world.rollout.metadata.uid.as_deref().unwrap_or_default());
         self.events = plan.events;
         let mut writes = plan.commit.map(|commit| writes::of_commit(key, commit)).unwrap_or_default();
         writes.extend(plan.effects.into_iter().map(|effect| writes::of_effect(key, &owner, effect)));
         Decided { writes, wake_at: plan.wake_at }
+    }
+
+    /// What the last plan waited for.
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
     }
 
     fn answer(&self, kernel: &mut Kernel, models: &Models, key: &Key, ask: &Ask) -> Answer {
@@ -215,22 +232,33 @@ impl RolloutTask {
         }
     }
 
+    /// The objects that are read again before an effect that cannot be taken back.
+    pub(super) fn involved(&self, rollout: &Key, effect: &Effect) -> Vec<Key> {
+        let object = match effect {
+            Effect::PatchReplicaSet { name, .. } | Effect::DeleteReplicaSet { name, .. } => Some(name),
+            _ => None,
+        };
+        let sets = self.world.replica_sets.known().into_iter().flat_map(BTreeMap::values);
+        let matter = sets.filter(|set| set.wanted > 0 || set.replicas > 0 || Some(&set.name) == object);
+        let services = self.world.services.keys().map(|name| rollout.beside(Kind::Service, name));
+        let known = self.world.routes.iter().filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
+        std::iter::once(rollout.clone())
+            .chain(matter.map(|set| rollout.beside(Kind::ReplicaSet, &set.name)))
+            .chain(services)
+            .chain(known.map(|(route, _)| writes::route_key(route)))
+            .collect()
+    }
+
     /// Whether an effect may be carried out now.
-    pub(super) fn guard(&mut self, kernel: &mut Kernel, models: &Models, key: &Key, effect: &Effect) -> Result<(), Hold> {
-        let now = kernel.clock.now();
-        for (name, service) in &self.world.services {
-            let Some(version) = service.known().and_then(|service| service["metadata"]["resourceVersion"].as_str()) else {
-                continue;
-            };
-            let ask = Ask::Endpoints { service: name.clone(), resource_version: version.to_owned() };
-            let answer = self.answer(kernel, models, key, &ask);
-            self.world.answers.insert(ask, Answered { at: now, answer });
-        }
+    pub(super) fn guard(&self, now: Timestamp, effect: &Effect) -> Result<(), Hold> {
         guards::check(now, &self.world, effect)
     }
 
-    /// Publishes the events of the plan whose commit is done.
+    /// The commit of the plan is done, or there was none: publishes its events.
     pub(super) fn committed(&mut self, kernel: &mut Kernel, key: &Key) {
+        if let Some(memory) = self.memory.take() {
+            self.world.memory = memory;
+        }
         for event in std::mem::take(&mut self.events) {
             kernel.publish(key, event);
         }
@@ -254,8 +282,4 @@ fn replace<T: PartialEq>(map: &mut BTreeMap<String, T>, name: &str, value: Optio
             true
         }
     }
-}
-
-fn owner_of(key: &Key, rollout: &Rollout) -> Value {
-    writes::owner_reference(key, rollout.metadata.uid.as_deref().unwrap_or_default())
 }

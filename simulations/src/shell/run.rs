@@ -55,6 +55,7 @@ impl RunTask {
 
     pub(super) fn decide(&mut self, kernel: &mut Kernel, key: &Key) -> Decided {
         let plan = run::decide(kernel.clock.now(), &self.world);
+        kernel.decisions += 1;
         self.events = plan.events;
         self.measure = plan.measure;
         let writes = plan.commit.map(|commit| writes::of_run_commit(key, commit)).into_iter().collect();

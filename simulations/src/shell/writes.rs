@@ -10,7 +10,7 @@ use sluice_traffic::ObjectRef;
 use crate::faults::WriteFault;
 use crate::kernel::Kernel;
 use crate::shell::cache::Cache;
-use crate::store::{ApiError, Key, Kind, Part, Preconditions, Writer, revision_of};
+use crate::store::{ApiError, Key, Kind, Part, Preconditions, Writer, owner_uids, revision_of};
 
 /// A write that a plan wants.
 #[derive(Clone, Debug)]
@@ -36,8 +36,10 @@ pub(super) enum Request {
 pub(super) enum Failed {
     /// The process has ended.
     Crash,
-    /// The request failed; with `unknown` nobody knows whether it was applied.
-    Refused { unknown: bool },
+    /// No answer came: nobody knows whether it was applied.
+    TimedOut,
+    /// The request failed.
+    Refused,
 }
 
 impl Requested {
@@ -135,7 +137,6 @@ pub(super) fn perform(
     let fault = kernel.faults.of_next_write(&mut kernel.random);
     let number = kernel.faults.writes;
     kernel.note(|| describe(process, number, requested, fault));
-    let now = kernel.clock.now();
     let outcome = match fault {
         Some(WriteFault::CrashBefore) => return Err(Failed::Crash),
         Some(WriteFault::CrashAfter) => {
@@ -148,33 +149,62 @@ pub(super) fn perform(
         Some(WriteFault::Server(status)) => Err(ApiError::Server(status)),
         None => send(kernel, process, requested),
     };
+    settle(kernel, cache, task, requested, outcome)
+}
+
+/// Notes what became of a request.
+fn settle(
+    kernel: &mut Kernel,
+    cache: &mut Cache,
+    task: &Key,
+    requested: &Requested,
+    outcome: Result<Option<Arc<Value>>, ApiError>,
+) -> Result<Option<Arc<Value>>, Failed> {
+    let (now, target) = (kernel.clock.now(), &requested.target);
+    let is_delete = matches!(requested.request, Request::Delete(_));
     match outcome {
-        Ok(object) => {
-            match &object {
-                Some(object) => {
-                    // A write that changed nothing makes no event: it counts as seen where its version is known.
-                    if cache.put(&requested.target, object) {
-                        cache.wrote(task, &requested.target, Some(revision_of(object)), now);
-                    }
-                }
-                None => {
-                    let revision = kernel.store.revision();
-                    cache.wrote(task, &requested.target, Some(revision), now);
-                    cache.delete(&requested.target, revision);
-                }
+        Ok(Some(object)) => {
+            // A write that changed nothing makes no event: it counts as seen where its version is known.
+            if cache.put(target, &object) {
+                cache.wrote(task, target, Some(revision_of(&object)), now);
+            }
+            Ok(Some(object))
+        }
+        Ok(None) => {
+            let revision = kernel.store.revision();
+            cache.wrote(task, target, Some(revision), now);
+            cache.delete(target, revision);
+            Ok(None)
+        }
+        // Gone already is what was wanted.
+        Err(ApiError::NotFound(_)) if is_delete => {
+            cache.delete(target, kernel.store.revision());
+            Ok(None)
+        }
+        // What exists already is as good as created if it is ours.
+        Err(ApiError::AlreadyExists(_)) if is_ours(kernel, requested) => {
+            let object = kernel.store.get(target).cloned();
+            if let Some(object) = &object {
+                cache.put(target, object);
             }
             Ok(object)
         }
         Err(error) => {
-            kernel.note(|| format!("controller-{process} {}: {error}", requested.target));
-            // A 504 and a create of what exists already tell as little as no answer.
-            let unknown = matches!(error, ApiError::Timeout | ApiError::Server(504) | ApiError::AlreadyExists(_));
+            kernel.note(|| format!("{target}: {error}"));
+            let unknown = matches!(error, ApiError::Timeout | ApiError::Server(504));
             if unknown {
-                cache.wrote(task, &requested.target, None, now);
+                cache.wrote(task, target, None, now);
             }
-            Err(Failed::Refused { unknown: error == ApiError::Timeout })
+            Err(if error == ApiError::Timeout { Failed::TimedOut } else { Failed::Refused })
         }
     }
+}
+
+/// Whether the object under the name of one that was to be created has the owner that it was to have.
+fn is_ours(kernel: &Kernel, requested: &Requested) -> bool {
+    let Request::Create(wanted) = &requested.request else { return false };
+    let found = kernel.store.get(&requested.target);
+    found.is_some_and(|found| owner_uids(found).eq(owner_uids(wanted)))
 }
 
 fn send(kernel: &mut Kernel, process: usize, requested: &Requested) -> Result<Option<Arc<Value>>, ApiError> {
