@@ -48,7 +48,8 @@ pub(super) fn act<'a>(
     if let Some(set) = stable.filter(|set| !frozen || sets::is_resized(context, set)) {
         resize(turn, context, traffic, set, next.stable);
     }
-    if frozen {
+    // Counts of an older spec would make good pods look like bad ones.
+    if frozen || older.iter().any(|set| !set.settled) {
         return;
     }
     let counts: Vec<Count> = older.iter().map(|set| count(Some(*set))).collect();

@@ -358,11 +358,11 @@ fn is_done<'a>(
     }
     if step.set_weight.is_some() {
         let percent = weight(canary, status);
-        return has_sizes(turn, context, canary, status)
+        return has_sizes(turn, context, canary, traffic, status)
             && (!context.has_router() || is_routed(turn, traffic, percent));
     }
     if step.set_canary_scale.is_some() {
-        return has_sizes(turn, context, canary, status);
+        return has_sizes(turn, context, canary, traffic, status);
     }
     if let Some(pause) = &step.pause {
         return pause_is_over(turn, status, pause.duration.as_ref());
@@ -377,10 +377,30 @@ fn is_done<'a>(
     false
 }
 
+/// Whether the new revision has no more pods than the present step asks for, or than its traffic needs.
+fn has_shrunk<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>, size: u32) -> bool {
+    let Some(set) = context.new.filter(|set| set.wanted > size) else {
+        return true;
+    };
+    let most = size.max(traffic.need(turn, &set.hash).pods(context.replicas));
+    if set.wanted > most {
+        let (replica_set, left) = (set.name.clone(), set.wanted - most);
+        turn.hold(Hold::OldNotDown { replica_set, left });
+    }
+    set.wanted <= most
+}
+
 /// Whether both revisions have the pods that the present step asks for.
-fn has_sizes(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) -> bool {
+fn has_sizes<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) -> bool {
     if context.has_router() {
-        return is_available(turn, context, routed_size(context.replicas, canary, status));
+        let size = routed_size(context.replicas, canary, status);
+        return is_available(turn, context, size) && has_shrunk(turn, context, traffic, size);
     }
     let limits = replicas::limits(
         canary.max_surge.as_ref(),

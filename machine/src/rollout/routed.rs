@@ -115,6 +115,8 @@ fn route<'a>(
     } else {
         context.new
     };
+    // The new ReplicaSet is only being made: the canary Service waits for it, so that it is switched once and not twice.
+    let is_coming = aim.is_none() && !is_complete(context, status) && status.abort != Some(true);
     let wanted = wanted_percent(context, canary, traffic, status);
     let current = traffic.canary_percent();
     let canary_selects = traffic
@@ -133,7 +135,7 @@ fn route<'a>(
     } else if goal > current {
         raise(turn, context, canary, traffic, status, goal)?;
     }
-    if !turn.is_spent() && !on_target && traffic.is_at(0) {
+    if !turn.is_spent() && !on_target && !is_coming && traffic.is_at(0) {
         switch_canary(turn, context, traffic, stable, aim)?;
     }
     traffic.problem.clone().map_or(Ok(()), Err)
@@ -186,9 +188,18 @@ fn lower<'a>(
         .and_then(|hash| context.set(hash))
         .is_none_or(|set| set.available > 0);
     let carried = carried_percent(context.replicas, stable.available, limits.unavailable);
-    let service_ready = traffic
-        .stable_service()
-        .is_none_or(|service| service.selected.revision.as_deref() == Some(stable.hash.as_str()));
+    // Proxies must have followed the stable Service to the stable pods before it gets more.
+    let service_ready = match traffic.stable_service() {
+        Some(service) if service.selected.revision.as_deref() != Some(stable.hash.as_str()) => false,
+        Some(service) => match traffic.service_settling(turn, service) {
+            Settling::Settled | Settling::TimedOut(_) => true,
+            Settling::Waiting(hold) => {
+                turn.hold(hold);
+                false
+            }
+        },
+        None => true,
+    };
     let able = if service_ready { carried } else { 0 };
     let target = if canary_alive {
         goal.max(100 - able).min(current)

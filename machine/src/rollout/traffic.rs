@@ -334,7 +334,7 @@ impl<'a> Traffic<'a> {
             moving.map_or(Timestamp::UNIX_EPOCH, |moving| moving.at)
         );
         if let Some(seen) = turn.was_acknowledged(&object, &version) {
-            return self.draining(turn, object.to_string(), moved_at(service, seen));
+            return self.draining(turn, object.to_string(), moved_at(turn.world(), service, seen));
         }
         let what = match turn.endpoints(service.name, service.resource_version()) {
             None => "its endpoints are being read".to_owned(),
@@ -347,7 +347,7 @@ impl<'a> Traffic<'a> {
                     .sum();
                 if others == 0 {
                     let seen = turn.acknowledged(&object, &version);
-                    return self.draining(turn, object.to_string(), moved_at(service, seen));
+                    return self.draining(turn, object.to_string(), moved_at(turn.world(), service, seen));
                 }
                 format!("{others} ready endpoints are still pods of another revision than {revision}")
             }
@@ -530,9 +530,10 @@ impl<'a> Traffic<'a> {
 
 /// When the selector last changed as far as proxies are concerned: when its endpoints were first seen to have followed. A
 /// selector that we have not switched counts from its last write, where managedFields tell, in whole seconds.
-fn moved_at(service: &Service<'_>, seen: Timestamp) -> Timestamp {
-    match service.selected.moving {
-        Some(_) => seen,
+fn moved_at(world: &crate::World, service: &Service<'_>, seen: Timestamp) -> Timestamp {
+    match &service.selected.moving {
+        // After a restart `seen` is now; a switch that is older than any acknowledgement takes has settled since.
+        Some(moving) => seen.min(moving.at + ack_timeout(world)),
         None => {
             service::last_write(service.value).map_or(Timestamp::UNIX_EPOCH, |at| at + SignedDuration::from_secs(1))
         }
