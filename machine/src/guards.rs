@@ -133,6 +133,14 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
     if to == 0 && all > 0 {
         return refuse("S1", format!("Service {} selects this revision", reaching[0]));
     }
+    let strategy = world.rollout.spec.strategy.as_ref();
+    let is_blue_green = strategy.is_some_and(|strategy| strategy.blue_green.is_some());
+    if is_blue_green && reaching.contains(&stable.as_str()) && to < all {
+        return refuse(
+            "S3",
+            format!("the active Service selects it, and it would have {to} pods of {all}"),
+        );
+    }
     let pair = Pair {
         stable: &stable,
         canary: &canary,
@@ -196,6 +204,9 @@ fn check_switch(world: &World, name: &str, revision: &str) -> Result<(), Hold> {
             "S6",
             format!("{revision} is neither the stable nor the present revision"),
         );
+    }
+    if status.abort == Some(true) && status.stable_rs.as_deref() != Some(revision) {
+        return refuse("S9", "the update was aborted in the meantime");
     }
     let available = by_hash(world, revision).map_or(0, |set| set.available);
     if available == 0 && replicas(&world.rollout) > 0 {

@@ -408,7 +408,7 @@ fn has_sizes<'a>(
         context.replicas,
     );
     let desired = replicas::basic_desired(context.replicas, weight(canary, status), limits.surge);
-    if !is_available(turn, context, desired.new) {
+    if !is_available(turn, context, desired.new) || !has_shrunk(turn, context, traffic, desired.new) {
         return false;
     }
     // The last stable pod stays while the stable Service selects it.

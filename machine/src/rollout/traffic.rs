@@ -55,6 +55,8 @@ pub(super) struct Traffic<'a> {
     pub problem: Option<Hold>,
     stable: &'a str,
     canary: &'a str,
+    /// All traffic goes to the one revision that the active Service selects.
+    is_blue_green: bool,
     drain: SignedDuration,
 }
 
@@ -108,6 +110,7 @@ impl<'a> Traffic<'a> {
             problem: None,
             stable: stable_name,
             canary: canary_name,
+            is_blue_green: canary.is_none(),
             drain: drain(context),
         };
         for name in [stable_name, canary_name].into_iter().filter(|name| !name.is_empty()) {
@@ -271,6 +274,9 @@ impl<'a> Traffic<'a> {
                 let shares = reaching.iter().map(|name| self.share(&weights, name)).sum::<u32>();
                 need.percent = need.percent.max(shares.min(100));
             }
+        }
+        if self.is_blue_green && reaching.contains(&self.stable) {
+            need.percent = 100;
         }
         // Whoever uses a Service by its name, or by a rule that is not managed, must find somebody behind it.
         need.any = !reaching.is_empty();
