@@ -203,7 +203,8 @@ impl Leadership {
     /// Gives the Lease up, so that a standby need not wait for its end.
     async fn release(&self, client: &Client, candidacy: &Candidacy) {
         let leads = matches!(self.hold(), Hold::Since(_));
-        self.lose(candidacy);
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Hold::Not;
+        self.leading.send_replace(false);
         if !leads {
             return;
         }

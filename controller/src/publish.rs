@@ -3,6 +3,9 @@
 //! Best effort: an event never holds up a decision, and one that the API server does not take is counted and dropped. The
 //! name of an event is a hash of what it says about what, so that the same event is published once, also across restarts.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
@@ -16,6 +19,9 @@ use crate::object::ObjectName;
 
 /// Events that may wait to be sent. A burst of a thousand Rollouts that each take a step at once fits in.
 const QUEUE: usize = 2048;
+
+/// Events that are remembered, about a hundred bytes each.
+const RECENT: usize = 1024;
 
 /// Events that are sent at the same time.
 const CONCURRENCY: usize = 4;
@@ -38,9 +44,17 @@ pub struct Involved {
 }
 
 /// Takes events to be sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Publisher {
     queue: mpsc::Sender<(ObjectName, Value)>,
+    recent: Mutex<Recent>,
+}
+
+/// Names of the last events, so that an event that a plan repeats costs no request.
+#[derive(Debug, Default)]
+struct Recent {
+    in_order: VecDeque<String>,
+    names: BTreeSet<String>,
 }
 
 /// Sends events.
@@ -68,13 +82,21 @@ impl Involved {
 /// A queue of events: one end takes them, the other sends them.
 pub fn channel() -> (Publisher, Sender) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (Publisher { queue: sender }, Sender { queue: receiver })
+    let publisher = Publisher {
+        queue: sender,
+        recent: Mutex::default(),
+    };
+    (publisher, Sender { queue: receiver })
 }
 
 impl Publisher {
     /// Publishes an event, some time soon or never.
     pub fn publish(&self, context: &Context, about: &Involved, event: &Event) {
         let object = object(about, event, Timestamp::now());
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if !self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(name) {
+            return;
+        }
         let collection = ObjectName::new(about.name.namespace.as_str(), "");
         if self.queue.try_send((collection, object)).is_err() {
             context.metrics.events_lost.inc();
@@ -86,6 +108,22 @@ impl Publisher {
         while self.queue.capacity() < self.queue.max_capacity() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+    }
+}
+
+impl Recent {
+    /// Adds a name; `false` where it is there already. The oldest name makes room.
+    fn add(&mut self, name: String) -> bool {
+        if !self.names.insert(name.clone()) {
+            return false;
+        }
+        self.in_order.push_back(name);
+        if self.in_order.len() > RECENT
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.names.remove(&oldest);
+        }
+        true
     }
 }
 
@@ -227,6 +265,18 @@ mod tests {
                 "{about:?} {event:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_repeated_event_is_noticed_until_many_others_came() {
+        let mut recent = Recent::default();
+        assert!(recent.add("a".into()));
+        assert!(!recent.add("a".into()));
+        for number in 0..RECENT {
+            assert!(recent.add(number.to_string()));
+        }
+        assert_eq!((recent.names.len(), recent.in_order.len()), (RECENT, RECENT));
+        assert!(recent.add("a".into()));
     }
 
     #[test]
