@@ -99,12 +99,19 @@ fn select<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>,
     if let Some(problem) = &traffic.problem {
         turn.hold(problem.clone());
     }
-    let canary_aim = context.new.filter(|_| status.abort != Some(true)).unwrap_or(stable);
+    // While the new ReplicaSet is only being made, the canary Service waits for it, so that it is switched once.
+    let canary_aim = if status.abort == Some(true) {
+        Some(stable)
+    } else {
+        context.new
+    };
     for (service, aim) in [
-        (traffic.stable_service(), stable),
+        (traffic.stable_service(), Some(stable)),
         (traffic.canary_service(), canary_aim),
     ] {
-        let Some(service) = service else { continue };
+        let (Some(service), Some(aim)) = (service, aim) else {
+            continue;
+        };
         if turn.is_spent() || service.selected.revision.as_deref() == Some(aim.hash.as_str()) {
             continue;
         }

@@ -262,6 +262,10 @@ fn select<'a>(
     if let Some(foreign) = traffic.foreign(turn) {
         turn.hold(foreign);
     }
+    let is_over = status.abort == Some(true) || is_complete(context, status);
+    if context.rollout.spec.paused == Some(true) && !is_over {
+        return;
+    }
     let active_aim = active_aim(context, blue_green, status);
     if let (Some(service), Some(aim)) = (traffic.stable_service(), active_aim)
         && service.selected.revision.as_deref() != Some(aim.hash.as_str())
@@ -287,10 +291,12 @@ fn select<'a>(
     let Some(service) = traffic.canary_service() else {
         return;
     };
-    let preview_aim = context
-        .new
-        .filter(|_| status.abort != Some(true))
-        .or_else(|| context.stable(status));
+    // While the new ReplicaSet is only being made, the preview Service waits for it, so that it is switched once.
+    let preview_aim = if status.abort == Some(true) {
+        context.stable(status)
+    } else {
+        context.new
+    };
     if let Some(aim) = preview_aim
         && !turn.is_spent()
         && context.rollout.spec.paused != Some(true)

@@ -326,10 +326,13 @@ fn scale_down<'a>(
         shrink(turn, context, traffic, set, context.replicas);
     }
     let complete = is_complete(context, status);
+    // Nothing shrinks in a pause. What has too many pods then, after a retry or a rollback, shrinks with the next setWeight.
+    let step = canary::steps(canary).get(canary::index(canary, status));
+    let is_pausing = step.is_some_and(|step| step.pause.is_some());
     if let Some(set) = context.new.filter(|_| !complete) {
         if status.abort == Some(true) {
             scale_down_aborted(turn, context, canary, traffic, status, set);
-        } else if !frozen || sets::is_resized(context, set) {
+        } else if !(frozen || is_pausing) || sets::is_resized(context, set) {
             shrink(turn, context, traffic, set, new_size(context, canary, status));
         }
     }
