@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use sluice_tests::audit::count_by_what;
 use sluice_tests::plane::User;
@@ -217,7 +217,7 @@ async fn traffic_over_a_deletion(
         .list(&ListParams::default())
         .await?
         .iter()
-        .map(|pod| pod.name_any())
+        .map(ResourceExt::name_any)
         .collect();
     for name in &old {
         // One after the other, so that one pod can always serve.
