@@ -22,13 +22,26 @@ fn main() {
         if traced {
             print!("{}", played.cluster.trace());
         }
-        println!("== {} seed {seed}: settled {} at {}", scenario.name, played.settled, played.cluster.now());
+        println!(
+            "== {} seed {seed}: settled {} at {}",
+            scenario.name,
+            played.settled,
+            played.cluster.now()
+        );
         for transition in played.cluster.observer().transitions() {
             let millis = transition.at.as_millisecond() - sluice_simulations::START.as_millisecond();
             println!("{:>8} {}", millis, transition.stand);
         }
-        println!("writes {} decisions {}", played.cluster.writes(), played.cluster.decisions());
-        println!("{:?} lost {}", played.cluster.totals().served, played.cluster.totals().lost());
+        println!(
+            "writes {} decisions {}",
+            played.cluster.writes(),
+            played.cluster.decisions()
+        );
+        println!(
+            "{:?} lost {}",
+            played.cluster.totals().served,
+            played.cluster.totals().lost()
+        );
         for loss in &played.cluster.totals().losses {
             println!("{loss:?}");
         }

@@ -9,7 +9,12 @@ use sluice_simulations::scenarios;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, default: u64| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number = |index: usize, default: u64| {
+        arguments
+            .get(index)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    };
     let (from, to) = (number(0, 1), number(1, 50));
     let mode = arguments.get(2).map_or("", String::as_str);
     let until = SignedDuration::from_secs(200);
@@ -40,7 +45,10 @@ fn main() {
                 note("does not settle".to_owned());
             }
             if result.cluster.totals().lost() > 0.0 && mode != "chaos" {
-                note(format!("loses requests: {:?}", result.cluster.totals().losses.first().map(|loss| loss.reason)));
+                note(format!(
+                    "loses requests: {:?}",
+                    result.cluster.totals().losses.first().map(|loss| loss.reason)
+                ));
             }
             let mut seen = std::collections::BTreeSet::new();
             for violation in result.cluster.violations() {
@@ -48,12 +56,23 @@ fn main() {
                     note(format!("{}: {}", violation.invariant, violation.why));
                 }
             }
-            ends.entry((scenario.name.clone(), format!("{} {}", result.phase(), result.status("/currentStepIndex")))).or_insert((0, seed)).0 += 1;
+            ends.entry((
+                scenario.name.clone(),
+                format!("{} {}", result.phase(), result.status("/currentStepIndex")),
+            ))
+            .or_insert((0, seed))
+            .0 += 1;
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{played} played in {seconds:.1} s: {:.2} ms each", seconds * 1000.0 / played as f64);
-    println!("{decisions} decisions, {:.0} in a minute; {writes} writes", decisions as f64 * 60.0 / seconds);
+    println!(
+        "{played} played in {seconds:.1} s: {:.2} ms each",
+        seconds * 1000.0 / played as f64
+    );
+    println!(
+        "{decisions} decisions, {:.0} in a minute; {writes} writes",
+        decisions as f64 * 60.0 / seconds
+    );
     for ((scenario, end), (count, seed)) in ends {
         println!("{count:>6} (seed {seed}) {scenario} ends {end}");
     }

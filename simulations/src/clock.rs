@@ -17,7 +17,11 @@ pub(crate) struct Clock<A> {
 
 impl<A> Clock<A> {
     pub(crate) fn new() -> Clock<A> {
-        Clock { now: START, queue: BTreeMap::new(), sequence: 0 }
+        Clock {
+            now: START,
+            queue: BTreeMap::new(),
+            sequence: 0,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -62,7 +66,10 @@ impl<A> Clock<A> {
 
     /// Moves to `at`, where nothing is due before.
     pub(crate) fn advance_to(&mut self, at: Timestamp) {
-        assert!(self.next_at().is_none_or(|next| next >= at), "an action that is due must not be skipped");
+        assert!(
+            self.next_at().is_none_or(|next| next >= at),
+            "an action that is due must not be skipped"
+        );
         self.now = self.now.max(at);
     }
 }

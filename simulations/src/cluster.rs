@@ -73,8 +73,9 @@ impl Cluster {
     /// A cluster in which the controller runs and nothing else is.
     pub fn new(config: Config) -> Cluster {
         let mut kernel = Kernel::new(config.seed, config.trace, config.faults);
-        let mut processes: Vec<Process> =
-            (0..config.controllers).map(|number| Process::new(number, config.shell.clone())).collect();
+        let mut processes: Vec<Process> = (0..config.controllers)
+            .map(|number| Process::new(number, config.shell.clone()))
+            .collect();
         processes.iter_mut().for_each(|process| process.start(&mut kernel));
         if let Some(until) = kernel.faults.faults.until {
             kernel.clock.after(until, Actor::FaultsEnd);
@@ -83,9 +84,18 @@ impl Cluster {
         if rates.pod_killed > 0 || rates.node_lost > 0 {
             kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
         }
-        let safety = config.check.then(|| Safety::new(&config.models, config.shell.settings.ack_timeout));
+        let safety = config
+            .check
+            .then(|| Safety::new(&config.models, config.shell.settings.ack_timeout));
         let observer = config.observe.then(Observer::default);
-        Cluster { kernel, models: Models::new(config.models), processes, passed_on: 0, observer, safety }
+        Cluster {
+            kernel,
+            models: Models::new(config.models),
+            processes,
+            passed_on: 0,
+            observer,
+            safety,
+        }
     }
 
     /// Creates an object, or makes one that exists be as given.
@@ -97,7 +107,8 @@ impl Cluster {
 
     /// Applies all objects of a YAML text, in the namespace `default` where they name none.
     pub fn apply_yaml(&mut self, yaml: &str) -> Result<(), ApiError> {
-        let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let objects: Vec<Value> =
+            serde_saphyr::from_multiple(yaml).map_err(|error| ApiError::Invalid(error.to_string()))?;
         for mut object in objects.into_iter().filter(|object| !object.is_null()) {
             if object["metadata"].get("namespace").is_none() {
                 object["metadata"]["namespace"] = "default".into();
@@ -116,7 +127,9 @@ impl Cluster {
 
     /// Schedules a command. One that fails then is noted in the trace.
     pub fn command_at(&mut self, since_start: SignedDuration, command: Command) {
-        self.kernel.clock.at(START + since_start, Actor::Command(Box::new(command)));
+        self.kernel
+            .clock
+            .at(START + since_start, Actor::Command(Box::new(command)));
     }
 
     /// The first controller process crashes; it is started again after a while.
@@ -158,11 +171,16 @@ impl Cluster {
         };
         self.kernel.clock.len() < 16
             && self.kernel.clock.scheduled().all(endless)
-            && self.processes.iter().all(|process| !process.is_alive() || process.is_idle())
+            && self
+                .processes
+                .iter()
+                .all(|process| !process.is_alive() || process.is_idle())
     }
 
     fn go_on(&mut self, limit: Timestamp) -> bool {
-        let Some(actor) = self.kernel.clock.pop(limit) else { return false };
+        let Some(actor) = self.kernel.clock.pop(limit) else {
+            return false;
+        };
         self.act(actor);
         self.pass_on();
         true
@@ -184,11 +202,20 @@ impl Cluster {
                     safety.selector_acknowledged(now, &key);
                 }
             }
-            Actor::ProxyEndpoints { proxy, service, backends } => models.proxy_endpoints(now, proxy, service, backends),
+            Actor::ProxyEndpoints {
+                proxy,
+                service,
+                backends,
+            } => models.proxy_endpoints(now, proxy, service, backends),
             Actor::Acknowledge(key) => models.acknowledge(kernel, &key),
             Actor::ProxyRoute { proxy, route, rules } => models.proxy_route(now, proxy, route, rules),
             Actor::Collect(uid) => collect(kernel, &uid),
-            Actor::Deliver { process, epoch, kind, revision } => {
+            Actor::Deliver {
+                process,
+                epoch,
+                kind,
+                revision,
+            } => {
                 let process = &mut self.processes[process];
                 if process.epoch() == epoch {
                     process.deliver(kernel, kind, revision);
@@ -224,7 +251,13 @@ impl Cluster {
         match command {
             Command::Crash(process) => self.processes[*process].crash(&mut self.kernel),
             Command::KillPod(number) => {
-                let ids: Vec<_> = self.models.pods.iter().filter(|(_, pod)| !pod.deleting).map(|(id, _)| id).collect();
+                let ids: Vec<_> = self
+                    .models
+                    .pods
+                    .iter()
+                    .filter(|(_, pod)| !pod.deleting)
+                    .map(|(id, _)| id)
+                    .collect();
                 if let Some(count) = std::num::NonZeroUsize::new(ids.len()) {
                     let index = usize::try_from(*number).unwrap_or(0) % count;
                     self.models.disturb(self.kernel.clock.now());
@@ -238,7 +271,9 @@ impl Cluster {
     }
 
     fn chaos(&mut self) {
-        let Some(rates) = self.kernel.faults.rates() else { return };
+        let Some(rates) = self.kernel.faults.rates() else {
+            return;
+        };
         let (pod_killed, node_lost) = (rates.pod_killed, rates.node_lost);
         if self.kernel.random.chance(pod_killed) {
             let number = self.kernel.random.below(1000);
@@ -246,7 +281,8 @@ impl Cluster {
         }
         if self.kernel.random.chance(node_lost) {
             let node = self.kernel.random.below(self.models.config.nodes as u64);
-            self.models.node_lost(&mut self.kernel, usize::try_from(node).unwrap_or(0));
+            self.models
+                .node_lost(&mut self.kernel, usize::try_from(node).unwrap_or(0));
         }
         self.kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
     }
@@ -281,8 +317,15 @@ impl Cluster {
 
     fn note(&mut self, change: &Change) {
         if !matches!(change.by, Writer::Controller(_)) {
-            let Change { revision, key, happened, by, .. } = change;
-            self.kernel.note(|| format!("{} {happened:?} {key} @{revision}", by.manager()));
+            let Change {
+                revision,
+                key,
+                happened,
+                by,
+                ..
+            } = change;
+            self.kernel
+                .note(|| format!("{} {happened:?} {key} @{revision}", by.manager()));
         }
     }
 
@@ -348,10 +391,18 @@ impl Cluster {
 /// Deletes what an owner that is gone has owned, unless it has another owner.
 fn collect(kernel: &mut Kernel, uid: &str) {
     for key in kernel.store.dependents(uid) {
-        let owned = kernel.store.get(&key).is_some_and(|object| owner_uids(object).any(|uid| kernel.store.has_uid(uid)));
+        let owned = kernel
+            .store
+            .get(&key)
+            .is_some_and(|object| owner_uids(object).any(|uid| kernel.store.has_uid(uid)));
         if !owned {
-            let deleted = kernel.store.delete(kernel.clock.now(), Writer::Cluster, &key, &Preconditions::default());
-            debug_assert!(deleted.is_ok(), "a delete without preconditions of an object that exists succeeds");
+            let deleted = kernel
+                .store
+                .delete(kernel.clock.now(), Writer::Cluster, &key, &Preconditions::default());
+            debug_assert!(
+                deleted.is_ok(),
+                "a delete without preconditions of an object that exists succeeds"
+            );
         }
     }
 }

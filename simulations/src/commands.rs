@@ -55,11 +55,31 @@ pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiE
             if rollout["status"]["currentPodHash"] == rollout["status"]["stableRS"] {
                 return Ok(());
             }
-            patch(kernel, &rollout_key(name), Part::Status, &status(json!({"promoteFull": true})))
+            patch(
+                kernel,
+                &rollout_key(name),
+                Part::Status,
+                &status(json!({"promoteFull": true})),
+            )
         }
-        Command::Abort(name) => patch(kernel, &rollout_key(name), Part::Status, &status(json!({"abort": true}))),
-        Command::Retry(name) => patch(kernel, &rollout_key(name), Part::Status, &status(json!({"abort": false}))),
-        Command::Pause(name) => patch(kernel, &rollout_key(name), Part::Main, &json!({"spec": {"paused": true}})),
+        Command::Abort(name) => patch(
+            kernel,
+            &rollout_key(name),
+            Part::Status,
+            &status(json!({"abort": true})),
+        ),
+        Command::Retry(name) => patch(
+            kernel,
+            &rollout_key(name),
+            Part::Status,
+            &status(json!({"abort": false})),
+        ),
+        Command::Pause(name) => patch(
+            kernel,
+            &rollout_key(name),
+            Part::Main,
+            &json!({"spec": {"paused": true}}),
+        ),
         Command::SetImage(name, image) => {
             let mut containers = get(kernel, name)?["spec"]["template"]["spec"]["containers"].clone();
             for container in containers.as_array_mut().into_iter().flatten() {
@@ -71,17 +91,28 @@ pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiE
         Command::Undo(name, revision) => undo(kernel, name, *revision),
         Command::Restart(name) => {
             let now = whole_seconds(kernel.clock.now()).to_string();
-            patch(kernel, &rollout_key(name), Part::Main, &json!({"spec": {"restartAt": now}}))
+            patch(
+                kernel,
+                &rollout_key(name),
+                Part::Main,
+                &json!({"spec": {"restartAt": now}}),
+            )
         }
-        Command::Scale(name, replicas) => {
-            patch(kernel, &rollout_key(name), Part::Main, &json!({"spec": {"replicas": replicas}}))
-        }
+        Command::Scale(name, replicas) => patch(
+            kernel,
+            &rollout_key(name),
+            Part::Main,
+            &json!({"spec": {"replicas": replicas}}),
+        ),
         Command::Apply(object) => apply(kernel, Writer::User, object),
         Command::Patch(key, part, change) => patch(kernel, key, *part, change),
-        Command::ForeignPatch(key, part, change) => {
-            kernel.store.patch(kernel.clock.now(), Writer::GitOps, key, *part, change).map(drop)
-        }
-        Command::Delete(key) => kernel.store.delete(kernel.clock.now(), Writer::User, key, &Preconditions::default()),
+        Command::ForeignPatch(key, part, change) => kernel
+            .store
+            .patch(kernel.clock.now(), Writer::GitOps, key, *part, change)
+            .map(drop),
+        Command::Delete(key) => kernel
+            .store
+            .delete(kernel.clock.now(), Writer::User, key, &Preconditions::default()),
         Command::Crash(_) | Command::KillPod(_) | Command::LoseNode(_) => Ok(()),
     }
 }
@@ -118,11 +149,18 @@ pub(crate) fn apply(kernel: &mut Kernel, by: Writer, object: &Value) -> Result<(
 
 fn get(kernel: &Kernel, name: &str) -> Result<Value, ApiError> {
     let key = rollout_key(name);
-    kernel.store.get(&key).map(|object| (**object).clone()).ok_or_else(|| ApiError::NotFound(key.to_string()))
+    kernel
+        .store
+        .get(&key)
+        .map(|object| (**object).clone())
+        .ok_or_else(|| ApiError::NotFound(key.to_string()))
 }
 
 fn patch(kernel: &mut Kernel, key: &Key, part: Part, change: &Value) -> Result<(), ApiError> {
-    kernel.store.patch(kernel.clock.now(), Writer::User, key, part, change).map(drop)
+    kernel
+        .store
+        .patch(kernel.clock.now(), Writer::User, key, part, change)
+        .map(drop)
 }
 
 fn promote(kernel: &mut Kernel, name: &str) -> Result<(), ApiError> {
@@ -131,7 +169,9 @@ fn promote(kernel: &mut Kernel, name: &str) -> Result<(), ApiError> {
     let pauses = status["pauseConditions"].as_array().map_or(&[][..], Vec::as_slice);
     let canary = rollout["spec"]["strategy"].get("canary");
     let steps = canary.and_then(|canary| canary["steps"].as_array()).map_or(0, Vec::len) as u64;
-    let next = canary.filter(|_| steps > 0).map(|_| (status["currentStepIndex"].as_u64().unwrap_or(0) + 1).min(steps));
+    let next = canary
+        .filter(|_| steps > 0)
+        .map(|_| (status["currentStepIndex"].as_u64().unwrap_or(0) + 1).min(steps));
     let inconclusive = pauses.iter().any(|pause| pause["reason"] == "InconclusiveAnalysisRun");
     let change = match next {
         Some(next) if inconclusive && status["controllerPause"] == true => {
@@ -153,7 +193,12 @@ fn promote(kernel: &mut Kernel, name: &str) -> Result<(), ApiError> {
 fn undo(kernel: &mut Kernel, name: &str, revision: Option<u64>) -> Result<(), ApiError> {
     let (rollout, key) = (get(kernel, name)?, rollout_key(name));
     let uid = rollout["metadata"]["uid"].as_str().unwrap_or_default();
-    let number = |set: &Value| set["metadata"]["annotations"]["rollout.argoproj.io/revision"].as_str()?.parse::<u64>().ok();
+    let number = |set: &Value| {
+        set["metadata"]["annotations"]["rollout.argoproj.io/revision"]
+            .as_str()?
+            .parse::<u64>()
+            .ok()
+    };
     let mut sets: Vec<(u64, Value)> = kernel
         .store
         .list(Kind::ReplicaSet)
@@ -169,6 +214,8 @@ fn undo(kernel: &mut Kernel, name: &str, revision: Option<u64>) -> Result<(), Ap
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
         labels.remove(sluice_traffic::REVISION_LABEL);
     }
-    let Some(change) = diff(&rollout["spec"]["template"], &template) else { return Ok(()) };
+    let Some(change) = diff(&rollout["spec"]["template"], &template) else {
+        return Ok(());
+    };
     patch(kernel, &key, Part::Main, &json!({"spec": {"template": change}}))
 }

@@ -68,7 +68,11 @@ impl Rates {
     /// one cannot hide a rare one. Pods and nodes stay whole, so no request may be lost.
     pub fn swarm(random: &mut Random) -> Rates {
         let mut up_to = |limit: u64| {
-            if random.below(2) == 0 { 0 } else { u32::try_from(1 + random.below(limit)).expect("limits are small") }
+            if random.below(2) == 0 {
+                0
+            } else {
+                u32::try_from(1 + random.below(limit)).expect("limits are small")
+            }
         };
         Rates {
             crash_before: up_to(60),
@@ -90,7 +94,11 @@ impl Rates {
     pub fn chaos(random: &mut Random) -> Rates {
         let killed = u32::try_from(1 + random.below(60)).expect("limits are small");
         let lost = u32::try_from(random.below(3)).expect("limits are small");
-        Rates { pod_killed: killed, node_lost: lost, ..Rates::swarm(random) }
+        Rates {
+            pod_killed: killed,
+            node_lost: lost,
+            ..Rates::swarm(random)
+        }
     }
 
     /// The fault of the next write, if any.
@@ -103,7 +111,10 @@ impl Rates {
             (self.conflict, WriteFault::Conflict),
             (self.server, WriteFault::Server(500)),
         ];
-        table.into_iter().find(|(rate, _)| random.chance(*rate)).map(|(_, fault)| fault)
+        table
+            .into_iter()
+            .find(|(rate, _)| random.chance(*rate))
+            .map(|(_, fault)| fault)
     }
 }
 
@@ -118,7 +129,11 @@ pub(crate) struct FaultState {
 
 impl FaultState {
     pub(crate) fn new(faults: Faults) -> FaultState {
-        FaultState { faults, writes: 0, ended: false }
+        FaultState {
+            faults,
+            writes: 0,
+            ended: false,
+        }
     }
 
     /// Rates that are in force now.

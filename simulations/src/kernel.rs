@@ -33,15 +33,28 @@ pub(crate) enum Actor {
     /// The EndpointSlice controller looks at a Service.
     Endpoints(Key),
     /// A proxy takes over the endpoints of a Service.
-    ProxyEndpoints { proxy: usize, service: Key, backends: Arc<Vec<Backend>> },
+    ProxyEndpoints {
+        proxy: usize,
+        service: Key,
+        backends: Arc<Vec<Backend>>,
+    },
     /// The gateway's controller writes the status of a route.
     Acknowledge(Key),
     /// A proxy takes over the rules of a route.
-    ProxyRoute { proxy: usize, route: Key, rules: Option<Arc<Rules>> },
+    ProxyRoute {
+        proxy: usize,
+        route: Key,
+        rules: Option<Arc<Rules>>,
+    },
     /// The garbage collector looks at the dependents of an owner that is gone.
     Collect(String),
     /// The events of a kind up to a revision reach a controller process.
-    Deliver { process: usize, epoch: u32, kind: Kind, revision: u64 },
+    Deliver {
+        process: usize,
+        epoch: u32,
+        kind: Kind,
+        revision: u64,
+    },
     /// A controller process goes on.
     Process { process: usize, epoch: u32, step: Step },
     /// A controller process starts again.
@@ -77,7 +90,9 @@ impl Kernel {
             clock: Clock::new(),
             store: Store::default(),
             random: Random::new(seed),
-            trace: Trace { lines: traced.then(String::new) },
+            trace: Trace {
+                lines: traced.then(String::new),
+            },
             faults: FaultState::new(faults),
             coverage: BTreeSet::new(),
             decisions: 0,

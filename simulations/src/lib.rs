@@ -9,6 +9,18 @@
 //!
 //! Absent here: real clocks, threads, sockets, chance that does not come from the seed, and maps without an order.
 
+// The names of the published algorithm, of a stream that is no iterator, and of closures that say what they look up.
+#![allow(
+    clippy::many_single_char_names,
+    clippy::should_implement_trait,
+    clippy::redundant_closure_call,
+    clippy::similar_names,
+    clippy::struct_excessive_bools,
+    clippy::unused_self,
+    clippy::needless_for_each,
+    clippy::return_self_not_must_use
+)]
+
 mod clock;
 mod cluster;
 mod commands;
@@ -28,8 +40,8 @@ pub use cluster::{Cluster, Config};
 pub use commands::Command;
 pub use faults::{Faults, Rates, WriteFault};
 pub use models::{
-    Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Served, Totals,
-    Version,
+    Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Served,
+    Totals, Version,
 };
 pub use observer::{Observer, Stand, Transition};
 pub use random::{Millis, Random};

@@ -73,10 +73,14 @@ impl Observer {
                     followed.sets.remove(text("name"));
                 } else {
                     let revision = object["metadata"]["annotations"]["rollout.argoproj.io/revision"].as_str();
-                    let hash = object["metadata"]["labels"]["rollouts-pod-template-hash"].as_str().unwrap_or_default();
+                    let hash = object["metadata"]["labels"]["rollouts-pod-template-hash"]
+                        .as_str()
+                        .unwrap_or_default();
                     let revision = revision.and_then(|text| text.parse().ok()).unwrap_or(0);
                     let replicas = object["spec"]["replicas"].as_u64().unwrap_or(1);
-                    followed.sets.insert(text("name").to_owned(), (hash.to_owned(), revision, replicas));
+                    followed
+                        .sets
+                        .insert(text("name").to_owned(), (hash.to_owned(), revision, replicas));
                 }
                 name.clone()
             }
@@ -97,7 +101,7 @@ impl Observer {
 
     /// The transitions of one Rollout as lines of text, without times.
     pub fn lines(&self, rollout: &str) -> Vec<String> {
-        self.of(rollout).map(|stand| stand.to_string()).collect()
+        self.of(rollout).map(std::string::ToString::to_string).collect()
     }
 
     /// The distinct values of one aspect of a Rollout, in order. What does not depend on which of two independent events
@@ -109,7 +113,10 @@ impl Observer {
     }
 
     fn of(&self, rollout: &str) -> impl Iterator<Item = &Stand> {
-        self.transitions.iter().filter(move |transition| transition.rollout == rollout).map(|transition| &transition.stand)
+        self.transitions
+            .iter()
+            .filter(move |transition| transition.rollout == rollout)
+            .map(|transition| &transition.stand)
     }
 }
 
@@ -121,7 +128,13 @@ impl Followed {
             *replicas.entry(*revision).or_insert(0) += count;
         }
         let text = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
-        Stand { step: status["currentStepIndex"].as_u64(), split: self.split(), replicas, phase: text("phase"), reason: text("message") }
+        Stand {
+            step: status["currentStepIndex"].as_u64(),
+            split: self.split(),
+            replicas,
+            phase: text("phase"),
+            reason: text("message"),
+        }
     }
 
     fn split(&self) -> BTreeMap<String, u64> {
@@ -134,7 +147,11 @@ impl Followed {
         }
         for (role, field) in [("active", "activeSelector"), ("preview", "previewSelector")] {
             let hash = self.status["blueGreen"][field].as_str().unwrap_or_default();
-            let revision = self.sets.values().find(|(of, _, _)| !hash.is_empty() && of == hash).map(|(_, revision, _)| *revision);
+            let revision = self
+                .sets
+                .values()
+                .find(|(of, _, _)| !hash.is_empty() && of == hash)
+                .map(|(_, revision, _)| *revision);
             if let Some(revision) = revision {
                 split.insert(role.to_owned(), revision);
             }
@@ -157,6 +174,10 @@ impl std::fmt::Display for Stand {
             write!(f, " r{revision}={replicas}")?;
         }
         write!(f, " | {}", self.phase)?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+        if self.reason.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.reason)
+        }
     }
 }

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 /// A range of durations in milliseconds, both ends included.
 pub type Millis = std::ops::RangeInclusive<u64>;
 
-/// A stream of random numbers: xoshiro256** (Blackman and Vigna 2018), its state filled by SplitMix64 from the seed.
+/// A stream of random numbers: xoshiro256** (Blackman and Vigna 2018), its state filled by `SplitMix64` from the seed.
 #[derive(Clone, Debug)]
 pub struct Random {
     state: [u64; 4],
@@ -22,7 +22,9 @@ impl Random {
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             z ^ (z >> 31)
         };
-        Random { state: [next(), next(), next(), next()] }
+        Random {
+            state: [next(), next(), next(), next()],
+        }
     }
 
     /// The next 64 bits.
@@ -49,7 +51,11 @@ impl Random {
     /// A number in a range.
     pub fn within(&mut self, range: &Millis) -> u64 {
         let (low, high) = (*range.start(), *range.end());
-        if high <= low { low } else { low + self.below(high - low + 1) }
+        if high <= low {
+            low
+        } else {
+            low + self.below(high - low + 1)
+        }
     }
 
     /// A duration in a range of milliseconds.

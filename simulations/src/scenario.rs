@@ -63,20 +63,36 @@ impl Scenario {
     /// Pods of this image answer this share of their requests with an error.
     #[must_use]
     pub fn error_rate(self, image: &str, error_rate: f64) -> Scenario {
-        self.version(image, Version { error_rate, ..Version::default() })
+        self.version(
+            image,
+            Version {
+                error_rate,
+                ..Version::default()
+            },
+        )
     }
 
     /// Pods of this image behave so.
     #[must_use]
     pub fn health(self, image: &str, health: Health) -> Scenario {
-        self.version(image, Version { health, ..Version::default() })
+        self.version(
+            image,
+            Version {
+                health,
+                ..Version::default()
+            },
+        )
     }
 
     /// 300 requests in a second, from 30 s on, through an HTTPRoute of the namespace `default`.
     #[must_use]
     pub fn through_route(mut self, name: &str) -> Scenario {
         let entry = Entry::Route(Key::new(Kind::HttpRoute, "default", name));
-        self.config.models.traffic.push(Flow { entry, per_second: 300.0, from: START + TRAFFIC_FROM });
+        self.config.models.traffic.push(Flow {
+            entry,
+            per_second: 300.0,
+            from: START + TRAFFIC_FROM,
+        });
         self
     }
 
@@ -84,7 +100,11 @@ impl Scenario {
     #[must_use]
     pub fn through_service(mut self, name: &str) -> Scenario {
         let entry = Entry::Service(Key::new(Kind::Service, "default", name));
-        self.config.models.traffic.push(Flow { entry, per_second: 300.0, from: START + TRAFFIC_FROM });
+        self.config.models.traffic.push(Flow {
+            entry,
+            per_second: 300.0,
+            from: START + TRAFFIC_FROM,
+        });
         self
     }
 
@@ -100,13 +120,22 @@ impl Scenario {
     /// # Panics
     /// Where a manifest is refused.
     pub fn play(&self, seed: u64) -> Played {
-        let mut cluster = Cluster::new(Config { seed, ..self.config.clone() });
-        cluster.apply_yaml(&self.manifests).unwrap_or_else(|error| panic!("{}: a manifest is refused: {error}", self.name));
+        let mut cluster = Cluster::new(Config {
+            seed,
+            ..self.config.clone()
+        });
+        cluster
+            .apply_yaml(&self.manifests)
+            .unwrap_or_else(|error| panic!("{}: a manifest is refused: {error}", self.name));
         for (at, command) in &self.script {
             cluster.command_at(*at, command.clone());
         }
         let settled = cluster.run_until_settled(self.limit);
-        Played { cluster, settled, rollout: self.rollout.clone() }
+        Played {
+            cluster,
+            settled,
+            rollout: self.rollout.clone(),
+        }
     }
 
     /// Plays it with a random mixture of faults between controller and API server, which end after `until`.
@@ -120,7 +149,11 @@ impl Scenario {
     }
 
     fn play_with(&self, rates: Rates, seed: u64, until: SignedDuration) -> Played {
-        let faults = Faults { rates, until: Some(until), ..Faults::default() };
+        let faults = Faults {
+            rates,
+            until: Some(until),
+            ..Faults::default()
+        };
         self.clone().faults(faults).play(seed)
     }
 }
@@ -140,14 +173,21 @@ impl Played {
     pub fn status(&self, pointer: &str) -> serde_json::Value {
         let key = crate::commands::rollout_key(&self.rollout);
         let status = self.cluster.store().get(&key).map(|object| &object["status"]);
-        status.and_then(|status| status.pointer(pointer)).cloned().unwrap_or(serde_json::Value::Null)
+        status
+            .and_then(|status| status.pointer(pointer))
+            .cloned()
+            .unwrap_or(serde_json::Value::Null)
     }
 
     /// `status.phase` and `status.message`.
     pub fn phase(&self) -> String {
         let text = |pointer: &str| self.status(pointer).as_str().unwrap_or_default().to_owned();
         let (phase, message) = (text("/phase"), text("/message"));
-        if message.is_empty() { phase } else { format!("{phase}: {message}") }
+        if message.is_empty() {
+            phase
+        } else {
+            format!("{phase}: {message}")
+        }
     }
 
     /// The Rollout's transitions, one line each.

@@ -61,8 +61,7 @@ spec:
         query: error_rate{hash=\"{{args.hash}}\"}
 ";
 
-const ANALYSIS: &str =
-    "{analysis: {templates: [{templateName: errors}], args: [{name: hash, valueFrom: {podTemplateHashValue: Latest}}]}}";
+const ANALYSIS: &str = "{analysis: {templates: [{templateName: errors}], args: [{name: hash, valueFrom: {podTemplateHashValue: Latest}}]}}";
 
 fn routed(replicas: u32, extra: &str, steps: &str) -> String {
     let strategy = format!(
@@ -73,7 +72,15 @@ fn routed(replicas: u32, extra: &str, steps: &str) -> String {
       steps: [{steps}]
 "
     );
-    [&rollout(replicas, extra, &strategy), &service("shop-stable"), &service("shop-canary"), ROUTE, TEMPLATE].map(str::to_owned).concat()
+    [
+        &rollout(replicas, extra, &strategy),
+        &service("shop-stable"),
+        &service("shop-canary"),
+        ROUTE,
+        TEMPLATE,
+    ]
+    .map(str::to_owned)
+    .concat()
 }
 
 fn set_image(image: &str) -> Command {
@@ -92,7 +99,9 @@ pub fn basic() -> Scenario {
       steps: [{setWeight: 50}, {pause: {duration: 10s}}, {setWeight: 75}]
 ";
     let manifests = rollout(4, "", strategy) + &service("shop");
-    Scenario::new("basic", manifests).through_service("shop").at(60, set_image("shop:v2"))
+    Scenario::new("basic", manifests)
+        .through_service("shop")
+        .at(60, set_image("shop:v2"))
 }
 
 /// The same with a version that never becomes ready, aborted by the progress deadline.
@@ -104,13 +113,19 @@ pub fn basic_bad() -> Scenario {
 ";
     let extra = "  progressDeadlineSeconds: 60\n  progressDeadlineAbort: true\n";
     let manifests = rollout(4, extra, strategy) + &service("shop");
-    let scenario = Scenario::new("basic-bad", manifests).through_service("shop").at(60, set_image("shop:v2"));
+    let scenario = Scenario::new("basic-bad", manifests)
+        .through_service("shop")
+        .at(60, set_image("shop:v2"));
     scenario.health("shop:v2", Health::NeverReady)
 }
 
 fn stepped(name: &str) -> Scenario {
-    let steps = [5, 25, 50].map(|weight| format!("{{setWeight: {weight}}}, {ANALYSIS}")).join(", ");
-    Scenario::new(name, routed(4, "", &steps)).through_route("shop").at(60, set_image("shop:v2"))
+    let steps = [5, 25, 50]
+        .map(|weight| format!("{{setWeight: {weight}}}, {ANALYSIS}"))
+        .join(", ");
+    Scenario::new(name, routed(4, "", &steps))
+        .through_route("shop")
+        .at(60, set_image("shop:v2"))
 }
 
 /// 5, 25, 50, 100 % through an HTTPRoute, each judged by an analysis that finds nothing.
@@ -125,7 +140,9 @@ pub fn routed_bad() -> Scenario {
 
 fn paused(name: &str) -> Scenario {
     let steps = "{setWeight: 20}, {pause: {}}, {setWeight: 60}, {pause: {duration: 20s}}";
-    Scenario::new(name, routed(5, "", steps)).through_route("shop").at(60, set_image("shop:v2"))
+    Scenario::new(name, routed(5, "", steps))
+        .through_route("shop")
+        .at(60, set_image("shop:v2"))
 }
 
 /// A pause without an end, promoted by a person.
@@ -140,13 +157,17 @@ pub fn promoted_fully() -> Scenario {
 
 /// Aborted while paused, tried again later, and promoted.
 pub fn aborted_and_retried() -> Scenario {
-    let scenario = paused("aborted-and-retried").at(120, Command::Abort(shop())).at(240, Command::Retry(shop()));
+    let scenario = paused("aborted-and-retried")
+        .at(120, Command::Abort(shop()))
+        .at(240, Command::Retry(shop()));
     scenario.at(300, Command::Promote(shop()))
 }
 
 /// A third version comes while the second is at 20 %.
 pub fn superseded() -> Scenario {
-    paused("superseded").at(120, set_image("shop:v3")).at(240, Command::Promote(shop()))
+    paused("superseded")
+        .at(120, set_image("shop:v3"))
+        .at(240, Command::Promote(shop()))
 }
 
 /// The stable version is set again while the second is at 20 %.
@@ -156,7 +177,9 @@ pub fn rolled_back() -> Scenario {
 
 /// More, then fewer pods while the second version is at 20 %.
 pub fn scaled() -> Scenario {
-    let scenario = paused("scaled").at(100, Command::Scale(shop(), 10)).at(150, Command::Scale(shop(), 3));
+    let scenario = paused("scaled")
+        .at(100, Command::Scale(shop(), 10))
+        .at(150, Command::Scale(shop(), 3));
     scenario.at(200, Command::Promote(shop()))
 }
 
@@ -165,13 +188,17 @@ pub fn crash_loop() -> Scenario {
     let extra = "  minReadySeconds: 10\n  progressDeadlineSeconds: 90\n  progressDeadlineAbort: true\n";
     let steps = "{setWeight: 20}, {pause: {duration: 20s}}";
     let scenario = Scenario::new("crash-loop", routed(5, extra, steps)).through_route("shop");
-    scenario.at(60, set_image("shop:v2")).health("shop:v2", Health::CrashesAfter(3_000))
+    scenario
+        .at(60, set_image("shop:v2"))
+        .health("shop:v2", Health::CrashesAfter(3_000))
 }
 
 fn blue_green(name: &str, settings: &str) -> Scenario {
     let strategy = format!("    blueGreen: {{activeService: shop-active, previewService: shop-preview{settings}}}\n");
     let manifests = rollout(3, "", &strategy) + &service("shop-active") + &service("shop-preview");
-    Scenario::new(name, manifests).through_service("shop-active").at(60, set_image("shop:v2"))
+    Scenario::new(name, manifests)
+        .through_service("shop-active")
+        .at(60, set_image("shop:v2"))
 }
 
 /// Blue-green that switches by itself.

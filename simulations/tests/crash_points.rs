@@ -25,7 +25,9 @@ fn way(played: &Played) -> Way {
         steps,
         end: played.last(),
         route: route.map_or(Value::Null, |route| route["spec"].clone()),
-        runs: runs.map(|(key, run)| format!("{} {}", key.name, run["status"]["phase"])).collect(),
+        runs: runs
+            .map(|(key, run)| format!("{} {}", key.name, run["status"]["phase"]))
+            .collect(),
     }
 }
 
@@ -37,11 +39,18 @@ fn check(scenario: &Scenario, faults: &[WriteFault], seed: u64) {
     for write in 1..=writes {
         for fault in faults {
             let context = format!("{} seed {seed}, {fault:?} at write {write}", scenario.name);
-            let faults = Faults { writes: BTreeMap::from([(write, *fault)]), ..Faults::default() };
+            let faults = Faults {
+                writes: BTreeMap::from([(write, *fault)]),
+                ..Faults::default()
+            };
             let played = scenario.clone().faults(faults).play(seed);
             assert!(played.settled, "{context}: does not settle: {}", played.last());
             assert_eq!(played.cluster.violations(), [], "{context}");
-            assert!(played.cluster.totals().lost() == 0.0, "{context}: {:?}", played.cluster.totals().losses);
+            assert!(
+                played.cluster.totals().lost() == 0.0,
+                "{context}: {:?}",
+                played.cluster.totals().losses
+            );
             assert_eq!(way(&played), expected, "{context}");
         }
     }

@@ -10,7 +10,11 @@ fn play(scenario: &Scenario, seed: u64) -> Played {
     let context = format!("{} seed {seed}", scenario.name);
     assert!(played.settled, "{context} does not settle: {}", played.last());
     assert_eq!(played.cluster.violations(), [], "{context}");
-    assert!(played.cluster.totals().lost() == 0.0, "{context} loses requests: {:?}", played.cluster.totals().losses);
+    assert!(
+        played.cluster.totals().lost() == 0.0,
+        "{context} loses requests: {:?}",
+        played.cluster.totals().losses
+    );
     played
 }
 
@@ -33,36 +37,73 @@ fn a_canary_by_replicas_is_promoted_when_good_and_aborted_when_it_never_starts()
 
 #[test]
 fn a_canary_through_a_route_is_promoted_when_good_and_aborted_when_its_metric_is_bad() {
-    ends(&scenarios::routed_good(), "step 6 | canary 0 stable 100 | r1=0 r2=4 | Healthy");
-    ends(&scenarios::routed_bad(), &format!("step 0 | canary 0 stable 100 | r1=4 r2=0 | {BAD_METRIC}"));
+    ends(
+        &scenarios::routed_good(),
+        "step 6 | canary 0 stable 100 | r1=0 r2=4 | Healthy",
+    );
+    ends(
+        &scenarios::routed_bad(),
+        &format!("step 0 | canary 0 stable 100 | r1=4 r2=0 | {BAD_METRIC}"),
+    );
 }
 
 #[test]
 fn commands_promote_abort_and_retry() {
-    ends(&scenarios::promoted(), "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy");
-    ends(&scenarios::promoted_fully(), "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy");
-    ends(&scenarios::aborted_and_retried(), "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy");
+    ends(
+        &scenarios::promoted(),
+        "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy",
+    );
+    ends(
+        &scenarios::promoted_fully(),
+        "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy",
+    );
+    ends(
+        &scenarios::aborted_and_retried(),
+        "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy",
+    );
 }
 
 #[test]
 fn a_new_template_and_the_old_one_replace_an_update_under_way() {
-    ends(&scenarios::superseded(), "step 4 | canary 0 stable 100 | r1=0 r2=0 r3=5 | Healthy");
-    ends(&scenarios::rolled_back(), "step 4 | canary 0 stable 100 | r2=0 r3=5 | Healthy");
+    ends(
+        &scenarios::superseded(),
+        "step 4 | canary 0 stable 100 | r1=0 r2=0 r3=5 | Healthy",
+    );
+    ends(
+        &scenarios::rolled_back(),
+        "step 4 | canary 0 stable 100 | r2=0 r3=5 | Healthy",
+    );
 }
 
 #[test]
 fn an_update_follows_its_size_and_ends_when_pods_keep_crashing() {
-    ends(&scenarios::scaled(), "step 4 | canary 0 stable 100 | r1=0 r2=3 | Healthy");
-    ends(&scenarios::crash_loop(), &format!("step 0 | canary 0 stable 100 | r1=5 r2=0 | {TIMED_OUT}"));
+    ends(
+        &scenarios::scaled(),
+        "step 4 | canary 0 stable 100 | r1=0 r2=3 | Healthy",
+    );
+    ends(
+        &scenarios::crash_loop(),
+        &format!("step 0 | canary 0 stable 100 | r1=5 r2=0 | {TIMED_OUT}"),
+    );
 }
 
 #[test]
 fn blue_green_switches_waits_aborts_and_goes_back() {
-    ends(&scenarios::blue_green_switched(), "step - | active 2 preview 2 | r1=0 r2=3 | Healthy");
-    ends(&scenarios::blue_green_promoted(), "step - | active 2 preview 2 | r1=0 r2=3 | Healthy");
-    let aborted = "step - | active 1 preview 1 | r1=3 r2=0 | Degraded: RolloutAborted: Rollout aborted update to revision 2";
+    ends(
+        &scenarios::blue_green_switched(),
+        "step - | active 2 preview 2 | r1=0 r2=3 | Healthy",
+    );
+    ends(
+        &scenarios::blue_green_promoted(),
+        "step - | active 2 preview 2 | r1=0 r2=3 | Healthy",
+    );
+    let aborted =
+        "step - | active 1 preview 1 | r1=3 r2=0 | Degraded: RolloutAborted: Rollout aborted update to revision 2";
     ends(&scenarios::blue_green_aborted(), aborted);
-    ends(&scenarios::blue_green_rolled_back(), "step - | active 3 preview 3 | r2=0 r3=3 | Healthy");
+    ends(
+        &scenarios::blue_green_rolled_back(),
+        "step - | active 3 preview 3 | r2=0 r3=3 | Healthy",
+    );
 }
 
 #[test]
@@ -78,7 +119,21 @@ fn the_steps_of_a_good_update_come_one_after_the_other() {
     let played = play(&scenarios::routed_good(), 1);
     let observer = played.cluster.observer();
     let steps = observer.aspect("default/shop", |stand| stand.step);
-    assert_eq!(steps, [None, Some(0), Some(6), Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6)]);
+    assert_eq!(
+        steps,
+        [
+            None,
+            Some(0),
+            Some(6),
+            Some(0),
+            Some(1),
+            Some(2),
+            Some(3),
+            Some(4),
+            Some(5),
+            Some(6)
+        ]
+    );
     let canary = observer.aspect("default/shop", |stand| stand.split.get("canary").copied().unwrap_or(0));
     assert_eq!(canary, [0, 5, 25, 50, 0]);
 }

@@ -121,7 +121,12 @@ impl DataPlane {
     pub(crate) fn new(proxies: usize, traffic: Vec<Flow>) -> DataPlane {
         assert!(proxies > 0, "requests need a proxy");
         let proxies = vec![Proxy::default(); proxies];
-        DataPlane { proxies, traffic, since: crate::clock::START, totals: Totals::default() }
+        DataPlane {
+            proxies,
+            traffic,
+            since: crate::clock::START,
+            totals: Totals::default(),
+        }
     }
 
     /// Calls `meet` with each fate and its share of the requests of `flow`.
@@ -198,20 +203,33 @@ impl Models {
             });
         }
         for (image, requests) in served {
-            let error_rate = self.config.versions.get(&*image).map_or(0.0, |version| version.error_rate);
+            let error_rate = self
+                .config
+                .versions
+                .get(&*image)
+                .map_or(0.0, |version| version.error_rate);
             let count = self.plane.totals.served.entry(image).or_default();
             count.ok += requests * (1.0 - error_rate);
             count.errors += requests * error_rate;
         }
         let losses = &mut self.plane.totals.losses;
         for (reason, place, requests) in lost {
-            let open = losses.iter_mut().rev().find(|loss| loss.reason == reason && loss.place == place);
+            let open = losses
+                .iter_mut()
+                .rev()
+                .find(|loss| loss.reason == reason && loss.place == place);
             match open.filter(|loss| loss.until == from || loss.until == now) {
                 Some(loss) => {
                     loss.until = now;
                     loss.requests += requests;
                 }
-                None => losses.push(Loss { from, until: now, reason, place, requests }),
+                None => losses.push(Loss {
+                    from,
+                    until: now,
+                    reason,
+                    place,
+                    requests,
+                }),
             }
         }
     }
@@ -220,7 +238,14 @@ impl Models {
         for (index, proxy) in self.plane.proxies.iter_mut().enumerate() {
             let at = proxy.arrival(kernel, service, &self.config.proxy_lag);
             let (service, backends) = (service.clone(), backends.clone());
-            kernel.clock.at(at, Actor::ProxyEndpoints { proxy: index, service, backends });
+            kernel.clock.at(
+                at,
+                Actor::ProxyEndpoints {
+                    proxy: index,
+                    service,
+                    backends,
+                },
+            );
         }
     }
 
@@ -238,7 +263,14 @@ impl Models {
         for (index, proxy) in self.plane.proxies.iter_mut().enumerate() {
             let at = proxy.arrival(kernel, key, &self.config.proxy_lag) + acknowledged_in;
             proxy.under_way.insert(key.clone(), at);
-            kernel.clock.at(at, Actor::ProxyRoute { proxy: index, route: key.clone(), rules: rules.clone() });
+            kernel.clock.at(
+                at,
+                Actor::ProxyRoute {
+                    proxy: index,
+                    route: key.clone(),
+                    rules: rules.clone(),
+                },
+            );
         }
     }
 
@@ -255,14 +287,23 @@ impl Models {
     pub(crate) fn acknowledge(&mut self, kernel: &mut Kernel, key: &Key) {
         let Some(object) = kernel.store.get(key) else { return };
         let now = kernel.clock.now();
-        let missing = rules_of(key, object).0.into_iter().flatten().find(|(service, _)| kernel.store.get(service).is_none());
+        let missing = rules_of(key, object)
+            .0
+            .into_iter()
+            .flatten()
+            .find(|(service, _)| kernel.store.get(service).is_none());
         let generation = &object["metadata"]["generation"];
         let condition = |kind: &str, met: bool, reason: &str, message: &str| {
             json!({"type": kind, "status": if met { "True" } else { "False" }, "reason": reason, "message": message,
                 "observedGeneration": generation, "lastTransitionTime": whole_seconds(now).to_string()})
         };
         let resolved = match &missing {
-            Some((service, _)) => condition("ResolvedRefs", false, "BackendNotFound", &format!("{service} not found")),
+            Some((service, _)) => condition(
+                "ResolvedRefs",
+                false,
+                "BackendNotFound",
+                &format!("{service} not found"),
+            ),
             None => condition("ResolvedRefs", true, "ResolvedRefs", ""),
         };
         let conditions = json!([condition("Accepted", true, "Accepted", ""), resolved]);
@@ -272,7 +313,10 @@ impl Models {
             .collect();
         let patch = json!({"status": {"parents": parents}});
         let written = kernel.store.patch(now, Writer::Cluster, key, Part::Status, &patch);
-        debug_assert!(written.is_ok(), "a patch without preconditions of an object that exists succeeds: {written:?}");
+        debug_assert!(
+            written.is_ok(),
+            "a patch without preconditions of an object that exists succeeds: {written:?}"
+        );
     }
 }
 
@@ -284,7 +328,18 @@ pub(crate) fn rules_of(route: &Key, object: &Value) -> Rules {
         Some((service, backend["weight"].as_u64().unwrap_or(1)))
     };
     let rules = object["spec"]["rules"].as_array().into_iter().flatten();
-    Rules(rules.map(|rule| rule["backendRefs"].as_array().into_iter().flatten().filter_map(backend).collect()).collect())
+    Rules(
+        rules
+            .map(|rule| {
+                rule["backendRefs"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(backend)
+                    .collect()
+            })
+            .collect(),
+    )
 }
 
 /// A small count as a divisor.

@@ -42,7 +42,11 @@ pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<Str
 
 pub(crate) fn selector_of(service: &Value) -> Selector {
     let entries = service["spec"]["selector"].as_object().into_iter().flatten();
-    Arc::new(entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+    Arc::new(
+        entries
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect(),
+    )
 }
 
 impl EndpointSlices {
@@ -88,15 +92,25 @@ impl Models {
     /// slices follow a selector that they did not follow before.
     pub(crate) fn sync_endpoints(&mut self, kernel: &mut Kernel, key: &Key) -> bool {
         self.slices.syncing.remove(key);
-        let Some(slice) = self.slices.services.get_mut(key) else { return false };
+        let Some(slice) = self.slices.services.get_mut(key) else {
+            return false;
+        };
         let ready = |pod: &Pod| !pod.deleting && pod.ready_since.is_some();
         let backends: Vec<Backend> = self
             .pods
             .iter()
-            .filter(|(_, pod)| ready(pod) && pod.set.namespace == key.namespace && selects(&slice.selector, &pod.labels))
-            .map(|(pod_id, pod)| Backend { pod: pod_id, hash: pod.hash.clone() })
+            .filter(|(_, pod)| {
+                ready(pod) && pod.set.namespace == key.namespace && selects(&slice.selector, &pod.labels)
+            })
+            .map(|(pod_id, pod)| Backend {
+                pod: pod_id,
+                hash: pod.hash.clone(),
+            })
             .collect();
-        let switched = slice.made.as_ref().is_none_or(|(_, selector)| *selector != slice.selector);
+        let switched = slice
+            .made
+            .as_ref()
+            .is_none_or(|(_, selector)| *selector != slice.selector);
         slice.made = Some((kernel.clock.now(), slice.selector.clone()));
         if *slice.backends != backends {
             slice.backends = Arc::new(backends);

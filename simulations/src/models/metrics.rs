@@ -59,8 +59,14 @@ pub enum MetricAnswer {
 impl Default for MetricModel {
     fn default() -> Self {
         let rules = vec![
-            MetricRule { contains: "success".to_owned(), source: MetricSource::SuccessRate },
-            MetricRule { contains: String::new(), source: MetricSource::ErrorRate },
+            MetricRule {
+                contains: "success".to_owned(),
+                source: MetricSource::SuccessRate,
+            },
+            MetricRule {
+                contains: String::new(),
+                source: MetricSource::ErrorRate,
+            },
         ];
         MetricModel { rules, latency: 5..=50 }
     }
@@ -75,51 +81,69 @@ impl Models {
         request: &HttpRequest,
     ) -> Result<HttpResponse, TransportError> {
         self.disturb(now);
-        let query = percent_decoded(&format!("{}\n{}", request.url, request.body.as_deref().unwrap_or_default()));
-        let rule = self.config.metrics.rules.iter().find(|rule| query.contains(&rule.contains));
+        let query = percent_decoded(&format!(
+            "{}\n{}",
+            request.url,
+            request.body.as_deref().unwrap_or_default()
+        ));
+        let rule = self
+            .config
+            .metrics
+            .rules
+            .iter()
+            .find(|rule| query.contains(&rule.contains));
         let answer = match rule.map(|rule| &rule.source) {
             None => MetricAnswer::Empty,
             Some(MetricSource::Fixed(answer)) => answer.clone(),
             Some(MetricSource::Function(function)) => function(&query, now.duration_since(START)),
-            Some(MetricSource::ErrorRate) => self.error_rate(store, &query).map_or(MetricAnswer::Empty, MetricAnswer::Value),
-            Some(MetricSource::SuccessRate) => {
-                self.error_rate(store, &query).map_or(MetricAnswer::Empty, |rate| MetricAnswer::Value(1.0 - rate))
-            }
+            Some(MetricSource::ErrorRate) => self
+                .error_rate(store, &query)
+                .map_or(MetricAnswer::Empty, MetricAnswer::Value),
+            Some(MetricSource::SuccessRate) => self
+                .error_rate(store, &query)
+                .map_or(MetricAnswer::Empty, |rate| MetricAnswer::Value(1.0 - rate)),
         };
         respond(answer, now)
     }
 
     fn error_rate(&self, store: &Store, query: &str) -> Option<f64> {
-        let sets = store.list(crate::store::Kind::ReplicaSet);
-        let asked = sets
-            .filter_map(|(_, set)| {
-                let hash = set["metadata"]["labels"][sluice_traffic::REVISION_LABEL].as_str()?;
-                let image = set["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?;
-                (!hash.is_empty() && query.contains(hash)).then_some(image)
-            })
-            .next();
+        let mut sets = store.list(crate::store::Kind::ReplicaSet);
+        let asked = sets.find_map(|(_, set)| {
+            let hash = set["metadata"]["labels"][sluice_traffic::REVISION_LABEL].as_str()?;
+            let image = set["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?;
+            (!hash.is_empty() && query.contains(hash)).then_some(image)
+        });
         let served = &self.plane.totals.served;
         let (ok, errors) = served
             .iter()
             .filter(|(image, _)| asked.is_none_or(|asked| asked == &***image))
-            .fold((0.0, 0.0), |(ok, errors), (_, served)| (ok + served.ok, errors + served.errors));
+            .fold((0.0, 0.0), |(ok, errors), (_, served)| {
+                (ok + served.ok, errors + served.errors)
+            });
         (ok + errors > 0.0).then(|| errors / (ok + errors))
     }
 }
 
 fn respond(answer: MetricAnswer, now: Timestamp) -> Result<HttpResponse, TransportError> {
-    let sample = |value: String| {
-        json!([{"metric": {}, "value": [seconds(now), value]}])
-    };
+    let sample = |value: String| json!([{"metric": {}, "value": [seconds(now), value]}]);
     let vector = |result: serde_json::Value| {
         let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
-        Ok(HttpResponse { status: 200, body: body.to_string().into_bytes() })
+        Ok(HttpResponse {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        })
     };
     match answer {
         MetricAnswer::Value(value) => vector(sample(prometheus_float(value))),
         MetricAnswer::Empty => vector(json!([])),
-        MetricAnswer::Body(text) => Ok(HttpResponse { status: 200, body: text.into_bytes() }),
-        MetricAnswer::Status(status) => Ok(HttpResponse { status, body: Vec::new() }),
+        MetricAnswer::Body(text) => Ok(HttpResponse {
+            status: 200,
+            body: text.into_bytes(),
+        }),
+        MetricAnswer::Status(status) => Ok(HttpResponse {
+            status,
+            body: Vec::new(),
+        }),
         MetricAnswer::Failure(error) => Err(error),
     }
 }
@@ -134,7 +158,11 @@ fn prometheus_float(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_owned()
     } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+        if value > 0.0 {
+            "+Inf".to_owned()
+        } else {
+            "-Inf".to_owned()
+        }
     } else {
         value.to_string()
     }
@@ -145,7 +173,9 @@ fn percent_decoded(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match (bytes[at], hex) {
             (b'%', Some(byte)) => {
                 decoded.push(byte);
@@ -175,7 +205,13 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_prometheus_does() {
-        let rows = [(0.05, "0.05"), (1.0, "1"), (f64::NAN, "NaN"), (f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf")];
+        let rows = [
+            (0.05, "0.05"),
+            (1.0, "1"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
         for (value, text) in rows {
             assert_eq!(prometheus_float(value), text);
         }

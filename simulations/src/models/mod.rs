@@ -15,8 +15,8 @@ use crate::kernel::Kernel;
 use crate::random::Millis;
 use crate::store::{Change, Happened, Kind};
 
-pub use data_plane::{Entry, Flow, Loss, LossReason, Served, Totals};
 pub(crate) use data_plane::{DataPlane, Rules};
+pub use data_plane::{Entry, Flow, Loss, LossReason, Served, Totals};
 pub(crate) use endpoints::{Backend, EndpointSlices};
 pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource};
 pub use pods::{Health, Version};
@@ -81,7 +81,12 @@ pub(crate) struct Models {
 impl Models {
     pub(crate) fn new(config: ModelConfig) -> Models {
         let plane = DataPlane::new(config.proxies, config.traffic.clone());
-        Models { config, pods: Pods::default(), slices: EndpointSlices::default(), plane }
+        Models {
+            config,
+            pods: Pods::default(),
+            slices: EndpointSlices::default(),
+            plane,
+        }
     }
 
     /// Reacts to a change in the store.

@@ -41,7 +41,11 @@ pub enum Health {
 
 impl Default for Version {
     fn default() -> Self {
-        Version { start: 300..=2_000, health: Health::Good, error_rate: 0.0 }
+        Version {
+            start: 300..=2_000,
+            health: Health::Good,
+            error_rate: 0.0,
+        }
     }
 }
 
@@ -97,14 +101,17 @@ impl Pods {
     /// The pods of a ReplicaSet that are not terminating, oldest first.
     pub(crate) fn of_set(&self, set: &Key) -> impl Iterator<Item = (PodId, &Pod)> {
         let ids = self.by_set.get(set).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, self.all.get(id)?))).filter(|(_, pod)| !pod.deleting)
+        ids.filter_map(|id| Some((*id, self.all.get(id)?)))
+            .filter(|(_, pod)| !pod.deleting)
     }
 }
 
 impl Pod {
     /// Since when the pod counts as available.
     pub(crate) fn available_at(&self, min_ready: SignedDuration) -> Option<Timestamp> {
-        (!self.deleting).then_some(self.ready_since?).map(|since| since + min_ready)
+        (!self.deleting)
+            .then_some(self.ready_since?)
+            .map(|since| since + min_ready)
     }
 }
 
@@ -116,7 +123,9 @@ impl Models {
     pub(crate) fn create_pod(&mut self, kernel: &mut Kernel, set: &Key, template: &PodTemplate) {
         let id = PodId(self.pods.next);
         self.pods.next += 1;
-        let nodes: Vec<usize> = (0..self.config.nodes).filter(|node| !self.pods.lost_nodes.contains(node)).collect();
+        let nodes: Vec<usize> = (0..self.config.nodes)
+            .filter(|node| !self.pods.lost_nodes.contains(node))
+            .collect();
         let node = nodes.get(id.0 as usize % nodes.len().max(1)).copied().unwrap_or(0);
         let pod = Pod {
             set: set.clone(),
@@ -141,10 +150,16 @@ impl Models {
 
     /// Deletes a pod: it leaves the endpoints soon, and its process ends after a while.
     pub(crate) fn delete_pod(&mut self, kernel: &mut Kernel, id: PodId) {
-        let Some(pod) = self.pods.all.get_mut(&id).filter(|pod| !pod.deleting) else { return };
+        let Some(pod) = self.pods.all.get_mut(&id).filter(|pod| !pod.deleting) else {
+            return;
+        };
         pod.deleting = true;
         let (set, serving) = (pod.set.clone(), pod.serving);
-        let linger = if serving { kernel.random.millis(&self.config.pod_linger) } else { SignedDuration::ZERO };
+        let linger = if serving {
+            kernel.random.millis(&self.config.pod_linger)
+        } else {
+            SignedDuration::ZERO
+        };
         kernel.clock.after(linger, Actor::PodGone(id));
         self.pod_changed(kernel, id, &set);
     }
@@ -174,7 +189,9 @@ impl Models {
         let back_off = CRASH_BACK_OFF * 2_i32.pow(pod.crashes.min(5));
         pod.crashes += 1;
         let set = pod.set.clone();
-        kernel.clock.after(back_off.min(SignedDuration::from_secs(300)), Actor::PodReady(id));
+        kernel
+            .clock
+            .after(back_off.min(SignedDuration::from_secs(300)), Actor::PodReady(id));
         self.pod_changed(kernel, id, &set);
     }
 
@@ -213,7 +230,11 @@ impl Models {
     }
 
     fn pods_on(&self, node: usize) -> Vec<PodId> {
-        self.pods.iter().filter(|(_, pod)| pod.node == node).map(|(id, _)| id).collect()
+        self.pods
+            .iter()
+            .filter(|(_, pod)| pod.node == node)
+            .map(|(id, _)| id)
+            .collect()
     }
 
     fn pod_changed(&mut self, kernel: &mut Kernel, id: PodId, set: &Key) {

@@ -45,8 +45,13 @@ impl Models {
             }
         }
         let patch = json!({"status": status});
-        let written = kernel.store.patch(kernel.clock.now(), Writer::Cluster, key, Part::Status, &patch);
-        debug_assert!(written.is_ok(), "a patch without preconditions of an object that exists succeeds: {written:?}");
+        let written = kernel
+            .store
+            .patch(kernel.clock.now(), Writer::Cluster, key, Part::Status, &patch);
+        debug_assert!(
+            written.is_ok(),
+            "a patch without preconditions of an object that exists succeeds: {written:?}"
+        );
     }
 
     /// The counts of now; where a pod will become available by itself, another look is scheduled for then.

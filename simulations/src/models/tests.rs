@@ -11,7 +11,10 @@ fn secs(seconds: i64) -> SignedDuration {
 }
 
 fn cluster(change: impl FnOnce(&mut ModelConfig)) -> Cluster {
-    let mut config = Config { controllers: 0, ..Config::new(1) };
+    let mut config = Config {
+        controllers: 0,
+        ..Config::new(1)
+    };
     change(&mut config.models);
     Cluster::new(config)
 }
@@ -34,7 +37,10 @@ fn service(name: &str, selector: &Value) -> Value {
 }
 
 fn route(weights: &[(&str, u32)]) -> Value {
-    let backends: Vec<Value> = weights.iter().map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight})).collect();
+    let backends: Vec<Value> = weights
+        .iter()
+        .map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight}))
+        .collect();
     json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"namespace": "default", "name": "shop"},
         "spec": {"parentRefs": [{"name": "gateway"}], "rules": [{"backendRefs": backends}]}})
 }
@@ -46,13 +52,23 @@ fn counts(cluster: &Cluster, name: &str) -> [u64; 3] {
 }
 
 fn scale(name: &str, replicas: u32) -> Command {
-    Command::Patch(key(Kind::ReplicaSet, name), Part::Main, Box::new(json!({"spec": {"replicas": replicas}})))
+    Command::Patch(
+        key(Kind::ReplicaSet, name),
+        Part::Main,
+        Box::new(json!({"spec": {"replicas": replicas}})),
+    )
 }
 
 #[test]
 fn pods_come_first_unready_then_ready_then_available_and_the_status_lags() {
     let mut cluster = cluster(|models| {
-        models.versions.insert("shop:v1".to_owned(), Version { start: 1000..=1000, ..Version::default() });
+        models.versions.insert(
+            "shop:v1".to_owned(),
+            Version {
+                start: 1000..=1000,
+                ..Version::default()
+            },
+        );
     });
     cluster.apply(&replica_set("a", "shop:v1", 3, 5)).unwrap();
     assert_eq!(counts(&cluster, "a"), [0, 0, 0]);
@@ -65,10 +81,17 @@ fn pods_come_first_unready_then_ready_then_available_and_the_status_lags() {
     let set = cluster.get(Kind::ReplicaSet, "a").unwrap();
     assert_eq!(set["status"]["observedGeneration"], 1);
     cluster.command(&scale("a", 1)).unwrap();
-    assert_eq!(cluster.get(Kind::ReplicaSet, "a").unwrap()["status"]["observedGeneration"], 1, "the status lags");
+    assert_eq!(
+        cluster.get(Kind::ReplicaSet, "a").unwrap()["status"]["observedGeneration"],
+        1,
+        "the status lags"
+    );
     cluster.run_until(secs(9));
     assert_eq!(counts(&cluster, "a"), [1, 1, 1]);
-    assert_eq!(cluster.get(Kind::ReplicaSet, "a").unwrap()["status"]["observedGeneration"], 2);
+    assert_eq!(
+        cluster.get(Kind::ReplicaSet, "a").unwrap()["status"]["observedGeneration"],
+        2
+    );
 }
 
 #[test]
@@ -82,16 +105,35 @@ fn pods_that_are_not_ready_are_deleted_first() {
     cluster.command(&scale("a", 2)).unwrap();
     cluster.run_until(secs(10));
     assert_eq!(counts(&cluster, "a"), [2, 2, 2]);
-    let later = cluster.store().log().iter().filter(|change| change.at > START + secs(5));
-    let ready: Vec<u64> = later.map(|change| change.object["status"]["readyReplicas"].as_u64().unwrap_or(0)).collect();
-    assert!(ready.iter().all(|ready| *ready == 2), "a ready pod was deleted: {ready:?}");
+    let later = cluster
+        .store()
+        .log()
+        .iter()
+        .filter(|change| change.at > START + secs(5));
+    let ready: Vec<u64> = later
+        .map(|change| change.object["status"]["readyReplicas"].as_u64().unwrap_or(0))
+        .collect();
+    assert!(
+        ready.iter().all(|ready| *ready == 2),
+        "a ready pod was deleted: {ready:?}"
+    );
 }
 
 #[test]
 fn versions_that_never_start_or_crash_are_not_available() {
     let mut cluster = cluster(|models| {
-        models.versions.insert("bad".to_owned(), Version { health: Health::NeverReady, ..Version::default() });
-        let crashing = Version { start: 100..=100, health: Health::CrashesAfter(2_000), error_rate: 0.0 };
+        models.versions.insert(
+            "bad".to_owned(),
+            Version {
+                health: Health::NeverReady,
+                ..Version::default()
+            },
+        );
+        let crashing = Version {
+            start: 100..=100,
+            health: Health::CrashesAfter(2_000),
+            error_rate: 0.0,
+        };
         models.versions.insert("crash".to_owned(), crashing);
     });
     cluster.apply(&replica_set("a", "bad", 2, 0)).unwrap();
@@ -138,13 +180,27 @@ fn what_an_owner_that_is_deleted_owned_is_collected() {
 fn routed(weights: &[(&str, u32)]) -> Cluster {
     let mut cluster = cluster(|models| {
         let entry = Entry::Route(key(Kind::HttpRoute, "shop"));
-        models.traffic.push(Flow { entry, per_second: 100.0, from: START + secs(10) });
-        models.versions.insert("shop:v2".to_owned(), Version { error_rate: 0.5, ..Version::default() });
+        models.traffic.push(Flow {
+            entry,
+            per_second: 100.0,
+            from: START + secs(10),
+        });
+        models.versions.insert(
+            "shop:v2".to_owned(),
+            Version {
+                error_rate: 0.5,
+                ..Version::default()
+            },
+        );
     });
     cluster.apply(&replica_set("a", "shop:v1", 2, 0)).unwrap();
     cluster.apply(&replica_set("b", "shop:v2", 1, 0)).unwrap();
-    cluster.apply(&service("a", &json!({"rollouts-pod-template-hash": "a"}))).unwrap();
-    cluster.apply(&service("b", &json!({"rollouts-pod-template-hash": "b"}))).unwrap();
+    cluster
+        .apply(&service("a", &json!({"rollouts-pod-template-hash": "a"})))
+        .unwrap();
+    cluster
+        .apply(&service("b", &json!({"rollouts-pod-template-hash": "b"})))
+        .unwrap();
     cluster.apply(&route(weights)).unwrap();
     cluster.run_until(secs(10));
     cluster
@@ -165,13 +221,30 @@ fn requests_are_split_by_weight_and_versions_answer_as_they_do() {
 fn a_route_is_acknowledged_before_the_proxies_follow() {
     let mut cluster = routed(&[("a", 1), ("b", 0)]);
     cluster.run_until(secs(20));
-    let change = json!({"spec": {"rules": [{"backendRefs": [{"name": "a", "weight": 0}, {"name": "b", "weight": 1}]}]}});
-    cluster.command(&Command::Patch(key(Kind::HttpRoute, "shop"), Part::Main, Box::new(change))).unwrap();
+    let change =
+        json!({"spec": {"rules": [{"backendRefs": [{"name": "a", "weight": 0}, {"name": "b", "weight": 1}]}]}});
+    cluster
+        .command(&Command::Patch(
+            key(Kind::HttpRoute, "shop"),
+            Part::Main,
+            Box::new(change),
+        ))
+        .unwrap();
     cluster.run_until(SignedDuration::from_millis(20_100));
     let route = cluster.get(Kind::HttpRoute, "shop").unwrap();
     let condition = &route["status"]["parents"][0]["conditions"][1];
-    assert_eq!((&condition["type"], &condition["status"], &condition["observedGeneration"]), (&json!("ResolvedRefs"), &json!("True"), &json!(2)));
-    assert!(!cluster.totals().served.contains_key("shop:v2"), "no proxy has followed yet");
+    assert_eq!(
+        (
+            &condition["type"],
+            &condition["status"],
+            &condition["observedGeneration"]
+        ),
+        (&json!("ResolvedRefs"), &json!("True"), &json!(2))
+    );
+    assert!(
+        !cluster.totals().served.contains_key("shop:v2"),
+        "no proxy has followed yet"
+    );
     cluster.run_until(secs(30));
     assert!(cluster.totals().served["shop:v2"].ok > 0.0);
     assert!(cluster.totals().lost() == 0.0, "{:?}", cluster.totals().losses);
@@ -182,7 +255,10 @@ fn a_route_to_a_service_that_is_missing_is_not_resolved() {
     let mut cluster = routed(&[("a", 1), ("nobody", 1)]);
     let route = cluster.get(Kind::HttpRoute, "shop").unwrap();
     let condition = &route["status"]["parents"][0]["conditions"][1];
-    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("BackendNotFound")));
+    assert_eq!(
+        (&condition["status"], &condition["reason"]),
+        (&json!("False"), &json!("BackendNotFound"))
+    );
     cluster.run_until(secs(20));
     assert!((cluster.totals().lost() - 500.0).abs() < 1e-6, "half of them");
     assert_eq!(cluster.totals().losses[0].reason, LossReason::NoEndpoint);
@@ -193,7 +269,11 @@ fn scaling_down_under_traffic_loses_nothing_where_pods_linger_and_something_wher
     let lost = |linger: std::ops::RangeInclusive<u64>| {
         let mut cluster = cluster(|models| {
             let entry = Entry::Service(key(Kind::Service, "a"));
-            models.traffic.push(Flow { entry, per_second: 100.0, from: START + secs(10) });
+            models.traffic.push(Flow {
+                entry,
+                per_second: 100.0,
+                from: START + secs(10),
+            });
             models.pod_linger = linger;
         });
         cluster.apply(&replica_set("a", "shop:v1", 4, 0)).unwrap();
@@ -201,7 +281,10 @@ fn scaling_down_under_traffic_loses_nothing_where_pods_linger_and_something_wher
         cluster.run_until(secs(15));
         cluster.command(&scale("a", 1)).unwrap();
         cluster.run_until(secs(30));
-        (cluster.totals().lost(), cluster.totals().losses.first().map(|loss| loss.reason))
+        (
+            cluster.totals().lost(),
+            cluster.totals().losses.first().map(|loss| loss.reason),
+        )
     };
     assert_eq!(lost(4_000..=5_000), (0.0, None));
     let (requests, reason) = lost(0..=0);

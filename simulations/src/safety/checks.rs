@@ -19,7 +19,12 @@ impl Write<'_> {
 }
 
 /// Adds a violation if a predicate is broken for every version of the Rollout that the controller could have known.
-fn require(broken: &mut Broken, versions: &[Facts], invariant: &'static str, problem: impl Fn(&Facts) -> Option<String>) {
+fn require(
+    broken: &mut Broken,
+    versions: &[Facts],
+    invariant: &'static str,
+    problem: impl Fn(&Facts) -> Option<String>,
+) {
     let problems: Vec<String> = versions.iter().map_while(&problem).collect();
     if problems.len() == versions.len()
         && let Some(why) = problems.into_iter().next_back()
@@ -31,7 +36,9 @@ fn require(broken: &mut Broken, versions: &[Facts], invariant: &'static str, pro
 impl Safety {
     pub(super) fn check_set(&self, write: &Write<'_>, broken: &mut Broken) {
         let (key, object) = (&write.change.key, &write.change.object);
-        let Some(rollout) = self.rollout_of_set(object) else { return };
+        let Some(rollout) = self.rollout_of_set(object) else {
+            return;
+        };
         let history = &self.rollouts[&rollout];
         let versions = history.since(write.basis);
         let Some(set) = self.sets.get(key) else { return };
@@ -55,14 +62,18 @@ impl Safety {
             self.check_lowered(write, set, wanted, &versions, broken);
         } else if wanted > set.wanted {
             require(broken, &versions, "S9", |facts| {
-                let scaled = history.replicas_at_abort.is_some_and(|replicas| replicas != facts.replicas);
+                let scaled = history
+                    .replicas_at_abort
+                    .is_some_and(|replicas| replicas != facts.replicas);
                 let aborted = facts.aborted && facts.revision == set.hash && facts.stable != set.hash;
-                (aborted && !scaled).then(|| format!("{key} of the aborted revision grows from {} to {wanted}", set.wanted))
+                (aborted && !scaled)
+                    .then(|| format!("{key} of the aborted revision grows from {} to {wanted}", set.wanted))
             });
         }
         if wanted != set.wanted {
             check_paused(history, &versions, broken, |facts| {
-                (facts.revision == set.hash).then(|| format!("{key} is scaled from {} to {wanted} in a pause", set.wanted))
+                (facts.revision == set.hash)
+                    .then(|| format!("{key} is scaled from {} to {wanted} in a pause", set.wanted))
             });
         }
     }
@@ -72,12 +83,26 @@ impl Safety {
         let before = write.available(key, set);
         let after = before.min(wanted);
         self.check_reachable(write, versions, broken, &|other, set| {
-            if other == key { (before, after) } else { (write.available(other, set), write.available(other, set)) }
+            if other == key {
+                (before, after)
+            } else {
+                (write.available(other, set), write.available(other, set))
+            }
         });
         require(broken, versions, "S3", |facts| {
             if !facts.has_router && !facts.blue_green {
                 let floor = facts.replicas.saturating_sub(facts.max_unavailable);
-                let total: u64 = self.sets.beside(key).map(|(other, set)| if other == key { after } else { write.available(other, set) }).sum();
+                let total: u64 = self
+                    .sets
+                    .beside(key)
+                    .map(|(other, set)| {
+                        if other == key {
+                            after
+                        } else {
+                            write.available(other, set)
+                        }
+                    })
+                    .sum();
                 return (total < floor && after < before)
                     .then(|| format!("{key} to {wanted}: {total} pods would be available, {floor} are needed"));
             }
@@ -87,7 +112,10 @@ impl Safety {
             let share = self.largest_share(write, set)?;
             let capacity = facts.capacity(share);
             (capacity > wanted).then(|| {
-                format!("{key} to {wanted}: it may still get {}/{} of the traffic, which needs {capacity}", share.weight, share.total)
+                format!(
+                    "{key} to {wanted}: it may still get {}/{} of the traffic, which needs {capacity}",
+                    share.weight, share.total
+                )
             })
         });
         require(broken, versions, "S4", |facts| {
@@ -101,11 +129,18 @@ impl Safety {
     fn largest_share(&self, write: &Write<'_>, set: &Set) -> Option<Share> {
         let leads = |service: &Key| {
             let selectors = self.effective.live_selectors(service, write.now, write.basis);
-            selectors.iter().any(|selector| selector.contains_key(HASH) && selects(selector, &set.labels))
+            selectors
+                .iter()
+                .any(|selector| selector.contains_key(HASH) && selects(selector, &set.labels))
         };
         let rules = self.effective.live_rules(write.now, write.basis);
-        let shares = rules.iter().flat_map(|rules| rules.iter()).map(|rule| share(rule, leads));
-        shares.filter(|share| share.weight > 0).reduce(|a, b| if b.is_more_than(a) { b } else { a })
+        let shares = rules
+            .iter()
+            .flat_map(|rules| rules.iter())
+            .map(|rule| share(rule, leads));
+        shares
+            .filter(|share| share.weight > 0)
+            .reduce(|a, b| if b.is_more_than(a) { b } else { a })
     }
 
     /// S1: every Service that may get requests leads to an available pod. `available` tells before and after the write.
@@ -123,8 +158,13 @@ impl Safety {
                     continue;
                 }
                 for selector in self.effective.live_selectors(service, write.now, write.basis) {
-                    let selected = self.sets.beside(service).filter(|(_, set)| selects(&selector, &set.labels));
-                    let (before, after) = selected.map(|(key, set)| available(key, set)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                    let selected = self
+                        .sets
+                        .beside(service)
+                        .filter(|(_, set)| selects(&selector, &set.labels));
+                    let (before, after) = selected
+                        .map(|(key, set)| available(key, set))
+                        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
                     require(broken, versions, "S1", |facts| {
                         (facts.replicas > 0 && after == 0 && before > 0)
                             .then(|| format!("{} leaves {service} without an available pod", write.change.key))
@@ -150,7 +190,12 @@ impl Safety {
         require(broken, &versions, "S6", |facts| {
             let stable = facts.stable_service.as_deref() == Some(&*key.name) && !facts.blue_green;
             let allowed = hash == facts.stable || (hash == facts.revision && (!stable || facts.stable.is_empty()));
-            (!allowed).then(|| format!("{key} is made to select {hash}; stable is {}, present is {}", facts.stable, facts.revision))
+            (!allowed).then(|| {
+                format!(
+                    "{key} is made to select {hash}; stable is {}, present is {}",
+                    facts.stable, facts.revision
+                )
+            })
         });
         if history.switches.get(key).is_some_and(|count| *count > 0) {
             broken.push(("S6", format!("the selector of {key} is written twice in one phase")));
@@ -159,23 +204,46 @@ impl Safety {
     }
 
     /// S1 and S2 of a switch: the revision that the Service leads to now must carry what the Service may get.
-    fn check_switched(&self, write: &Write<'_>, selector: &BTreeMap<String, String>, versions: &[Facts], broken: &mut Broken) {
+    fn check_switched(
+        &self,
+        write: &Write<'_>,
+        selector: &BTreeMap<String, String>,
+        versions: &[Facts],
+        broken: &mut Broken,
+    ) {
         let key = &write.change.key;
-        let selected: Vec<(&Key, &Set)> = self.sets.beside(key).filter(|(_, set)| selects(selector, &set.labels)).collect();
+        let selected: Vec<(&Key, &Set)> = self
+            .sets
+            .beside(key)
+            .filter(|(_, set)| selects(selector, &set.labels))
+            .collect();
         let available: u64 = selected.iter().map(|(key, set)| write.available(key, set)).sum();
         for rules in self.effective.live_rules(write.now, write.basis) {
-            for rule in rules.iter().filter(|rule| rule.iter().any(|(service, weight)| service == key && *weight > 0)) {
+            for rule in rules
+                .iter()
+                .filter(|rule| rule.iter().any(|(service, weight)| service == key && *weight > 0))
+            {
                 let leads = |service: &Key| {
                     let selectors = self.effective.live_selectors(service, write.now, write.basis);
-                    service == key || selectors.iter().any(|other| selected.iter().any(|(_, set)| other.contains_key(HASH) && selects(other, &set.labels)))
+                    service == key
+                        || selectors.iter().any(|other| {
+                            selected
+                                .iter()
+                                .any(|(_, set)| other.contains_key(HASH) && selects(other, &set.labels))
+                        })
                 };
                 let share = share(rule, leads);
                 let others = self.others_available(write, rule, &selected);
                 require(broken, versions, "S1", |facts| {
-                    (facts.replicas > 0 && available == 0 && others > 0).then(|| format!("{key} is switched to a revision without available pods"))
+                    (facts.replicas > 0 && available == 0 && others > 0)
+                        .then(|| format!("{key} is switched to a revision without available pods"))
                 });
                 require(broken, versions, "S2", |facts| {
-                    let needed = if facts.aborted || facts.stable.is_empty() { 1 } else { facts.needed(share) };
+                    let needed = if facts.aborted || facts.stable.is_empty() {
+                        1
+                    } else {
+                        facts.needed(share)
+                    };
                     (available < needed && available > 0).then(|| {
                         format!("{key} is switched to {available} available pods for {}/{} of the traffic, which needs {needed}", share.weight, share.total)
                     })
@@ -193,7 +261,10 @@ impl Safety {
                 selectors.iter().any(|selector| selects(selector, &set.labels))
             })
         };
-        let others = self.sets.beside(first).filter(|(key, set)| selected.iter().all(|(one, _)| one != key) && reached(set));
+        let others = self
+            .sets
+            .beside(first)
+            .filter(|(key, set)| selected.iter().all(|(one, _)| one != key) && reached(set));
         others.map(|(key, set)| write.available(key, set)).sum()
     }
 
@@ -207,7 +278,10 @@ impl Safety {
         if old == new {
             return;
         }
-        let rollout = new.iter().flatten().find_map(|(service, _)| self.rollout_of_service(service));
+        let rollout = new
+            .iter()
+            .flatten()
+            .find_map(|(service, _)| self.rollout_of_service(service));
         let Some(rollout) = rollout else {
             return broken.push(("S5", format!("{key} belongs to no Rollout")));
         };
@@ -220,7 +294,9 @@ impl Safety {
             for (set_key, set) in self.sets.beside(key) {
                 let leads = |service: &Key| {
                     let selectors = self.effective.live_selectors(service, write.now, write.basis);
-                    selectors.iter().any(|selector| selector.contains_key(HASH) && selects(selector, &set.labels))
+                    selectors
+                        .iter()
+                        .any(|selector| selector.contains_key(HASH) && selects(selector, &set.labels))
                 };
                 let (from, to) = (share(before.map_or(&[][..], Vec::as_slice), leads), share(rule, leads));
                 if to.is_more_than(from) {
@@ -228,7 +304,9 @@ impl Safety {
                 }
             }
         }
-        check_paused(history, &versions, broken, |_| Some(format!("{key}: weights are changed in a pause")));
+        check_paused(history, &versions, broken, |_| {
+            Some(format!("{key}: weights are changed in a pause"))
+        });
     }
 
     /// S1, S2 and S9 of a revision whose weight rises.
@@ -244,13 +322,21 @@ impl Safety {
         let available = write.available(set_key, set);
         let others = self.others_available(write, rule, &[(set_key, set)]);
         require(broken, versions, "S1", |facts| {
-            (facts.replicas > 0 && available == 0 && others > 0).then(|| format!("{set_key} gets {}/{} without available pods", to.weight, to.total))
+            (facts.replicas > 0 && available == 0 && others > 0)
+                .then(|| format!("{set_key} gets {}/{} without available pods", to.weight, to.total))
         });
         require(broken, versions, "S2", |facts| {
             let canary = facts.stable != set.hash;
-            let needed = if facts.scales_canary && canary { 1 } else { facts.needed(to) };
+            let needed = if facts.scales_canary && canary {
+                1
+            } else {
+                facts.needed(to)
+            };
             (available < needed && available > 0 && others > 0).then(|| {
-                format!("{set_key} gets {}/{} of the traffic with {available} available pods, {needed} are needed", to.weight, to.total)
+                format!(
+                    "{set_key} gets {}/{} of the traffic with {available} available pods, {needed} are needed",
+                    to.weight, to.total
+                )
             })
         });
         require(broken, versions, "S9", |facts| {
@@ -261,11 +347,20 @@ impl Safety {
 }
 
 /// S10: in a pause that nobody has ended, nothing of the canary moves, unless spec.replicas was changed.
-fn check_paused(history: &History, versions: &[Facts], broken: &mut Broken, problem: impl Fn(&Facts) -> Option<String>) {
+fn check_paused(
+    history: &History,
+    versions: &[Facts],
+    broken: &mut Broken,
+    problem: impl Fn(&Facts) -> Option<String>,
+) {
     require(broken, versions, "S10", |facts| {
-        let scaled = history.replicas_at_pause.is_some_and(|replicas| replicas != facts.replicas);
+        let scaled = history
+            .replicas_at_pause
+            .is_some_and(|replicas| replicas != facts.replicas);
         let superseded = facts.observed_generation != Some(facts.generation);
-        (facts.paused_at_step && !facts.aborted && !facts.promoted_fully && !scaled && !superseded).then(|| problem(facts)).flatten()
+        (facts.paused_at_step && !facts.aborted && !facts.promoted_fully && !scaled && !superseded)
+            .then(|| problem(facts))
+            .flatten()
     });
 }
 
@@ -283,7 +378,8 @@ fn masked(route: &Value) -> Value {
         }
         let mut empty = false;
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.retain(|name, _| !name.contains("sluice.dev/") && !name.starts_with("argo-rollouts.argoproj.io/"));
+            annotations
+                .retain(|name, _| !name.contains("sluice.dev/") && !name.starts_with("argo-rollouts.argoproj.io/"));
             empty = annotations.is_empty();
         }
         if empty {

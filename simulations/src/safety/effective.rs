@@ -42,7 +42,13 @@ struct Generation<T> {
 
 impl Effective {
     pub(super) fn new(bound: SignedDuration, ack_timeout: Option<SignedDuration>, direct: Vec<Key>) -> Effective {
-        Effective { bound, ack_timeout, direct, routes: BTreeMap::new(), selectors: BTreeMap::new() }
+        Effective {
+            bound,
+            ack_timeout,
+            direct,
+            routes: BTreeMap::new(),
+            selectors: BTreeMap::new(),
+        }
     }
 
     pub(super) fn see(&mut self, change: &Change) {
@@ -56,7 +62,13 @@ impl Effective {
             let selector = labels_of(&change.object["spec"]["selector"]);
             let generations = self.selectors.entry(change.key.clone()).or_default();
             if generations.last().is_none_or(|last| *last.value != selector) {
-                generations.push(Generation { value: Arc::new(selector), number: 0, written: change.at, foreign, replaced: None });
+                generations.push(Generation {
+                    value: Arc::new(selector),
+                    number: 0,
+                    written: change.at,
+                    foreign,
+                    replaced: None,
+                });
             }
         }
     }
@@ -66,7 +78,13 @@ impl Effective {
         let generations = self.routes.entry(change.key.clone()).or_default();
         if generations.last().is_none_or(|last| last.number != number) {
             let value = Arc::new(rules_of(&change.key, &change.object));
-            generations.push(Generation { value, number, written: change.at, foreign, replaced: None });
+            generations.push(Generation {
+                value,
+                number,
+                written: change.at,
+                foreign,
+                replaced: None,
+            });
             if let Some(timeout) = self.ack_timeout {
                 let before = generations.len() - 1;
                 for earlier in &mut generations[..before] {
@@ -76,14 +94,21 @@ impl Effective {
         }
         let parents = change.object["status"]["parents"].as_array().into_iter().flatten();
         let conditions = parents.flat_map(|parent| parent["conditions"].as_array().into_iter().flatten());
-        let acknowledged = conditions.filter_map(|condition| condition["observedGeneration"].as_i64()).min();
-        for earlier in generations.iter_mut().filter(|earlier| acknowledged.is_some_and(|number| earlier.number < number)) {
+        let acknowledged = conditions
+            .filter_map(|condition| condition["observedGeneration"].as_i64())
+            .min();
+        for earlier in generations
+            .iter_mut()
+            .filter(|earlier| acknowledged.is_some_and(|number| earlier.number < number))
+        {
             earlier.replaced.get_or_insert(change.at);
         }
     }
 
     pub(super) fn selector_acknowledged(&mut self, now: Timestamp, service: &Key) {
-        let Some(generations) = self.selectors.get_mut(service) else { return };
+        let Some(generations) = self.selectors.get_mut(service) else {
+            return;
+        };
         let before = generations.len().saturating_sub(1);
         for earlier in &mut generations[..before] {
             earlier.replaced.get_or_insert(now);
@@ -93,14 +118,28 @@ impl Effective {
     /// All sets of rules that some proxy may be applying; a Service that carries requests without a route is a rule of its
     /// own. What others have written since `basis` is left out.
     pub(super) fn live_rules(&self, now: Timestamp, basis: Timestamp) -> Vec<Arc<Rules>> {
-        let routes = self.routes.values().flat_map(|generations| live(generations, now, basis, self.bound));
-        let direct = self.direct.iter().map(|service| Arc::new(vec![vec![(service.clone(), 1)]]));
+        let routes = self
+            .routes
+            .values()
+            .flat_map(|generations| live(generations, now, basis, self.bound));
+        let direct = self
+            .direct
+            .iter()
+            .map(|service| Arc::new(vec![vec![(service.clone(), 1)]]));
         routes.chain(direct).collect()
     }
 
     /// All selectors of a Service that some proxy may be following.
-    pub(super) fn live_selectors(&self, service: &Key, now: Timestamp, basis: Timestamp) -> Vec<Arc<BTreeMap<String, String>>> {
-        self.selectors.get(service).map(|generations| live(generations, now, basis, self.bound).collect()).unwrap_or_default()
+    pub(super) fn live_selectors(
+        &self,
+        service: &Key,
+        now: Timestamp,
+        basis: Timestamp,
+    ) -> Vec<Arc<BTreeMap<String, String>>> {
+        self.selectors
+            .get(service)
+            .map(|generations| live(generations, now, basis, self.bound).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -113,7 +152,9 @@ fn live<T>(
     let unseen = move |generation: &Generation<T>| generation.foreign && generation.written > basis;
     generations
         .iter()
-        .filter(move |generation| !unseen(generation) && generation.replaced.is_none_or(|replaced| replaced + bound > now))
+        .filter(move |generation| {
+            !unseen(generation) && generation.replaced.is_none_or(|replaced| replaced + bound > now)
+        })
         .map(|generation| generation.value.clone())
 }
 
@@ -125,7 +166,10 @@ pub(super) fn rules_of(route: &Key, object: &Value) -> Rules {
         for backend in rule["backendRefs"].as_array().into_iter().flatten() {
             let namespace = backend["namespace"].as_str().unwrap_or(&route.namespace);
             let name = backend["name"].as_str().unwrap_or_default();
-            backends.push((Key::new(Kind::Service, namespace, name), backend["weight"].as_u64().unwrap_or(1)));
+            backends.push((
+                Key::new(Kind::Service, namespace, name),
+                backend["weight"].as_u64().unwrap_or(1),
+            ));
         }
         rules.push(backends);
     }
@@ -135,7 +179,11 @@ pub(super) fn rules_of(route: &Key, object: &Value) -> Rules {
 /// The share that a revision gets of a rule, if each Service in `reaching` leads to it.
 pub(super) fn share(rule: &[(Key, u64)], reaching: impl Fn(&Key) -> bool) -> Share {
     let total = rule.iter().map(|(_, weight)| weight).sum();
-    let weight = rule.iter().filter(|(service, _)| reaching(service)).map(|(_, weight)| weight).sum();
+    let weight = rule
+        .iter()
+        .filter(|(service, _)| reaching(service))
+        .map(|(_, weight)| weight)
+        .sum();
     Share { weight, total }
 }
 

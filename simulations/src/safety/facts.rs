@@ -46,12 +46,24 @@ impl Facts {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let steps = canary["steps"].as_array();
         let has = |field: &str| steps.into_iter().flatten().any(|step| step.get(field).is_some());
-        let pause = status["pauseConditions"].as_array().into_iter().flatten().find(|pause| pause["reason"] == "CanaryPauseStep");
+        let pause = status["pauseConditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|pause| pause["reason"] == "CanaryPauseStep");
         Facts {
             replicas,
             max_unavailable: max_unavailable(canary, replicas),
-            stable_service: text(if is_blue_green { &blue_green["activeService"] } else { &canary["stableService"] }),
-            canary_service: text(if is_blue_green { &blue_green["previewService"] } else { &canary["canaryService"] }),
+            stable_service: text(if is_blue_green {
+                &blue_green["activeService"]
+            } else {
+                &canary["stableService"]
+            }),
+            canary_service: text(if is_blue_green {
+                &blue_green["previewService"]
+            } else {
+                &canary["canaryService"]
+            }),
             blue_green: is_blue_green,
             has_router: canary["trafficRouting"].is_object(),
             dynamic_stable: canary["dynamicStableScale"] == true,
@@ -71,12 +83,23 @@ impl Facts {
 
     /// Between two changes of this, each selector is written at most once.
     pub(super) fn phase_key(&self) -> (&str, &str, u64, bool, bool, bool) {
-        (&self.revision, &self.stable, self.index, self.aborted, self.paused_at_step, self.promoted_fully)
+        (
+            &self.revision,
+            &self.stable,
+            self.index,
+            self.aborted,
+            self.paused_at_step,
+            self.promoted_fully,
+        )
     }
 
     /// Pods for a share of the traffic.
     pub(super) fn capacity(&self, share: Share) -> u64 {
-        if share.total == 0 { 0 } else { (self.replicas * share.weight).div_ceil(share.total) }
+        if share.total == 0 {
+            0
+        } else {
+            (self.replicas * share.weight).div_ceil(share.total)
+        }
     }
 
     /// Available pods that a revision must have before it gets a share of the traffic.
@@ -85,7 +108,9 @@ impl Facts {
             return 0;
         }
         let capacity = self.capacity(share);
-        (capacity * (self.replicas - self.max_unavailable.min(self.replicas))).div_ceil(self.replicas).max(1)
+        (capacity * (self.replicas - self.max_unavailable.min(self.replicas)))
+            .div_ceil(self.replicas)
+            .max(1)
     }
 
     /// When the pause in force ends by itself; `None` where a person must end it.
@@ -133,7 +158,10 @@ fn max_unavailable(canary: &Value, replicas: u64) -> u64 {
         let part = replicas * percent;
         if up { part.div_ceil(100) } else { part / 100 }
     };
-    match (resolve(&canary["maxUnavailable"], false), resolve(&canary["maxSurge"], true)) {
+    match (
+        resolve(&canary["maxUnavailable"], false),
+        resolve(&canary["maxSurge"], true),
+    ) {
         (0, 0) => 1,
         (unavailable, _) => unavailable,
     }
@@ -165,12 +193,19 @@ impl Sets {
         let (spec, status) = (&object["spec"], &object["status"]);
         let wanted = spec["replicas"].as_u64().unwrap_or(1);
         let observed = status["observedGeneration"] == object["metadata"]["generation"];
-        let known = self.all.get(&change.key).and_then(|set| set.proven.last()).map_or(0, |(_, proven)| *proven);
+        let known = self
+            .all
+            .get(&change.key)
+            .and_then(|set| set.proven.last())
+            .map_or(0, |(_, proven)| *proven);
         let counted = status["availableReplicas"].as_u64().unwrap_or(0).min(wanted);
         // Counts from before the last change of the size prove no more than was proven then.
         let proven = if observed { counted } else { counted.min(known) };
         let set = self.all.entry(change.key.clone()).or_insert_with(|| Set {
-            hash: object["metadata"]["labels"][super::effective::HASH].as_str().unwrap_or_default().to_owned(),
+            hash: object["metadata"]["labels"][super::effective::HASH]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             labels: labels_of(&spec["template"]["metadata"]["labels"]),
             wanted,
             proven: Vec::new(),
@@ -194,16 +229,26 @@ impl Set {
     /// The most available pods that the controller may count on: those that there are, or that were proven since `basis`.
     pub(super) fn available(&self, key: &Key, models: &Models, now: Timestamp, basis: Timestamp) -> u64 {
         let is_available = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-        let real = models.pods.of_set(key).filter(|(_, pod)| is_available(pod.available_at(self.min_ready))).count() as u64;
+        let real = models
+            .pods
+            .of_set(key)
+            .filter(|(_, pod)| is_available(pod.available_at(self.min_ready)))
+            .count() as u64;
         let first = self.proven.iter().rposition(|(at, _)| *at <= basis).unwrap_or(0);
-        let proven = self.proven[first..].iter().map(|(_, proven)| *proven).max().unwrap_or(0);
+        let proven = self.proven[first..]
+            .iter()
+            .map(|(_, proven)| *proven)
+            .max()
+            .unwrap_or(0);
         real.max(proven).min(self.wanted)
     }
 }
 
 pub(super) fn labels_of(labels: &Value) -> BTreeMap<String, String> {
     let entries = labels.as_object().into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    entries
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -214,12 +259,27 @@ mod tests {
 
     #[test]
     fn capacity_rounds_up_and_need_leaves_out_what_may_be_unavailable() {
-        let facts = |replicas, max_unavailable| Facts { replicas, max_unavailable, ..Facts::default() };
+        let facts = |replicas, max_unavailable| Facts {
+            replicas,
+            max_unavailable,
+            ..Facts::default()
+        };
         // replicas, maxUnavailable, weight of 100, capacity, needed
-        let rows = [(10, 0, 25, 3, 3), (10, 2, 50, 5, 4), (4, 1, 5, 1, 1), (4, 4, 50, 2, 1), (0, 0, 50, 0, 0), (3, 0, 0, 0, 0)];
+        let rows = [
+            (10, 0, 25, 3, 3),
+            (10, 2, 50, 5, 4),
+            (4, 1, 5, 1, 1),
+            (4, 4, 50, 2, 1),
+            (0, 0, 50, 0, 0),
+            (3, 0, 0, 0, 0),
+        ];
         for (replicas, unavailable, weight, capacity, needed) in rows {
             let (facts, share) = (facts(replicas, unavailable), Share { weight, total: 100 });
-            assert_eq!((facts.capacity(share), facts.needed(share)), (capacity, needed), "{replicas} {unavailable} {weight}");
+            assert_eq!(
+                (facts.capacity(share), facts.needed(share)),
+                (capacity, needed),
+                "{replicas} {unavailable} {weight}"
+            );
         }
     }
 

@@ -93,7 +93,13 @@ impl Safety {
         let now = change.at;
         let mut broken = Vec::new();
         if let Some(basis) = basis {
-            let write = Write { now, basis, change, models, store };
+            let write = Write {
+                now,
+                basis,
+                change,
+                models,
+                store,
+            };
             match change.key.kind {
                 Kind::ReplicaSet => self.check_set(&write, &mut broken),
                 Kind::Service => self.check_service(&write, &mut broken),
@@ -102,7 +108,12 @@ impl Safety {
                 _ => {}
             }
         }
-        self.violations.extend(broken.into_iter().map(|(invariant, why)| Violation { at: now, invariant, why }));
+        self.violations
+            .extend(broken.into_iter().map(|(invariant, why)| Violation {
+                at: now,
+                invariant,
+                why,
+            }));
         self.remember(change);
     }
 
@@ -127,29 +138,50 @@ impl Safety {
     fn rollout_of_service(&self, service: &Key) -> Option<Key> {
         let names = |history: &History| {
             let facts = history.now();
-            [&facts.stable_service, &facts.canary_service].into_iter().any(|name| name.as_deref() == Some(&*service.name))
+            [&facts.stable_service, &facts.canary_service]
+                .into_iter()
+                .any(|name| name.as_deref() == Some(&*service.name))
         };
         let beside = |key: &Key| key.namespace == service.namespace;
-        self.rollouts.iter().find(|(key, history)| beside(key) && names(history)).map(|(key, _)| key.clone())
+        self.rollouts
+            .iter()
+            .find(|(key, history)| beside(key) && names(history))
+            .map(|(key, _)| key.clone())
     }
 
     /// The Rollout that owns a ReplicaSet.
     fn rollout_of_set(&self, set: &Value) -> Option<Key> {
         let owners: Vec<&str> = crate::store::owner_uids(set).collect();
-        let owns = |history: &History| history.versions.last().is_some_and(|(_, object)| owners.contains(&crate::store::uid_of(object)));
-        self.rollouts.iter().find(|(_, history)| owns(history)).map(|(key, _)| key.clone())
+        let owns = |history: &History| {
+            history
+                .versions
+                .last()
+                .is_some_and(|(_, object)| owners.contains(&crate::store::uid_of(object)))
+        };
+        self.rollouts
+            .iter()
+            .find(|(_, history)| owns(history))
+            .map(|(key, _)| key.clone())
     }
 }
 
 impl History {
     fn see(&mut self, change: &Change) {
-        let (before, after) = (self.versions.last().map(|(_, object)| Facts::of(object)), Facts::of(&change.object));
-        if before.as_ref().is_none_or(|before| before.phase_key() != after.phase_key()) {
+        let (before, after) = (
+            self.versions.last().map(|(_, object)| Facts::of(object)),
+            Facts::of(&change.object),
+        );
+        if before
+            .as_ref()
+            .is_none_or(|before| before.phase_key() != after.phase_key())
+        {
             self.switches.clear();
         }
         let was = |test: fn(&Facts) -> bool| before.as_ref().is_some_and(test);
         let retried = was(|facts| facts.aborted) && !after.aborted;
-        let other = before.as_ref().is_some_and(|before| before.revision != after.revision || before.steps != after.steps);
+        let other = before
+            .as_ref()
+            .is_some_and(|before| before.revision != after.revision || before.steps != after.steps);
         if retried || other {
             self.pauses.clear();
         }
@@ -162,13 +194,19 @@ impl History {
     }
 
     fn now(&self) -> Facts {
-        self.versions.last().map(|(_, object)| Facts::of(object)).unwrap_or_default()
+        self.versions
+            .last()
+            .map(|(_, object)| Facts::of(object))
+            .unwrap_or_default()
     }
 
     /// All that was the case with the Rollout from `basis` on.
     fn since(&self, basis: Timestamp) -> Vec<Facts> {
         let first = self.versions.iter().rposition(|(at, _)| *at <= basis).unwrap_or(0);
-        self.versions[first..].iter().map(|(_, object)| Facts::of(object)).collect()
+        self.versions[first..]
+            .iter()
+            .map(|(_, object)| Facts::of(object))
+            .collect()
     }
 }
 

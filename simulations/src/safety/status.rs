@@ -10,7 +10,9 @@ use crate::store::{Kind, uid_of};
 impl Safety {
     pub(super) fn check_rollout(&self, write: &Write<'_>, broken: &mut Broken) {
         let key = &write.change.key;
-        let Some(before) = write.change.before.as_deref() else { return };
+        let Some(before) = write.change.before.as_deref() else {
+            return;
+        };
         let (old, new) = (Facts::of(before), Facts::of(&write.change.object));
         let same_update = old.revision == new.revision && old.steps == new.steps;
         if same_update && old.index != new.index {
@@ -18,7 +20,11 @@ impl Safety {
         }
         if same_update && new.paused_at_step && !old.paused_at_step {
             let entered = (new.revision.clone(), new.index);
-            if self.rollouts.get(key).is_some_and(|history| history.pauses.contains(&entered)) {
+            if self
+                .rollouts
+                .get(key)
+                .is_some_and(|history| history.pauses.contains(&entered))
+            {
                 broken.push(("S10", format!("{key} enters the pause of step {} twice", new.index)));
             }
         }
@@ -35,15 +41,30 @@ impl Safety {
             return;
         }
         if old.paused_at_step && old.pause_ends().is_none_or(|ends| ends > write.now) {
-            broken.push(("S10", format!("{key} goes from step {} to {} in a pause that has not ended", old.index, new.index)));
+            broken.push((
+                "S10",
+                format!(
+                    "{key} goes from step {} to {} in a pause that has not ended",
+                    old.index, new.index
+                ),
+            ));
         }
         if new.index < old.index && !old.aborted {
-            broken.push(("S10", format!("{key} goes back from step {} to {}", old.index, new.index)));
+            broken.push((
+                "S10",
+                format!("{key} goes back from step {} to {}", old.index, new.index),
+            ));
         }
         for index in old.index..new.index {
             let step = usize::try_from(index).ok().and_then(|index| old.steps.get(index));
             if step.is_some_and(|step| step.get("analysis").is_some()) && !self.has_succeeded(write, old, index) {
-                broken.push(("S7", format!("{key} passes the analysis of step {index} without a successful run of revision {}", old.revision)));
+                broken.push((
+                    "S7",
+                    format!(
+                        "{key} passes the analysis of step {index} without a successful run of revision {}",
+                        old.revision
+                    ),
+                ));
             }
         }
     }
@@ -64,13 +85,27 @@ impl Safety {
     fn check_promotion(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
         let key = &write.change.key;
         if new.stable != new.revision || old.aborted {
-            broken.push(("S11", format!("{key} makes {} stable, while {} is present (aborted: {})", new.stable, new.revision, old.aborted)));
+            broken.push((
+                "S11",
+                format!(
+                    "{key} makes {} stable, while {} is present (aborted: {})",
+                    new.stable, new.revision, old.aborted
+                ),
+            ));
         }
         let sets = self.sets.beside(key).filter(|(_, set)| set.hash == new.stable);
-        let available: u64 = sets.map(|(key, set)| set.available(key, write.models, write.now, write.basis)).sum();
+        let available: u64 = sets
+            .map(|(key, set)| set.available(key, write.models, write.now, write.basis))
+            .sum();
         let floor = new.replicas.saturating_sub(new.max_unavailable);
         if available < floor {
-            broken.push(("S11", format!("{key} makes {} stable with {available} of {} pods", new.stable, new.replicas)));
+            broken.push((
+                "S11",
+                format!(
+                    "{key} makes {} stable with {available} of {} pods",
+                    new.stable, new.replicas
+                ),
+            ));
         }
     }
 }

@@ -67,7 +67,11 @@ impl Cache {
 
     /// Takes over that an object is gone, unless a later state is known. Tells whether it was news.
     pub(super) fn delete(&mut self, key: &Key, revision: u64) -> bool {
-        if self.objects.get(key).is_some_and(|object| revision_of(object) > revision) {
+        if self
+            .objects
+            .get(key)
+            .is_some_and(|object| revision_of(object) > revision)
+        {
             return false;
         }
         self.deleted.insert(key.clone(), revision);
@@ -76,14 +80,20 @@ impl Cache {
 
     /// Notes a write of a task; `None` where nobody knows whether it was applied.
     pub(super) fn wrote(&mut self, task: &Key, object: &Key, revision: Option<u64>, at: Timestamp) {
-        self.ledger.entry(task.clone()).or_default().insert(object.clone(), Wrote { revision, at });
+        self.ledger
+            .entry(task.clone())
+            .or_default()
+            .insert(object.clone(), Wrote { revision, at });
     }
 
     /// The watch has told of this revision of an object.
     pub(super) fn seen(&mut self, object: &Key, revision: u64) {
         let mut done = Vec::new();
         for (task, entries) in &mut self.ledger {
-            if entries.get(object).is_some_and(|wrote| wrote.revision.is_some_and(|wrote| wrote <= revision)) {
+            if entries
+                .get(object)
+                .is_some_and(|wrote| wrote.revision.is_some_and(|wrote| wrote <= revision))
+            {
                 entries.remove(object);
                 if entries.is_empty() {
                     done.push(task.clone());
@@ -95,7 +105,9 @@ impl Cache {
 
     /// A read from the API server has told of an object.
     pub(super) fn looked(&mut self, task: &Key, object: &Key) {
-        let Some(entries) = self.ledger.get_mut(task) else { return };
+        let Some(entries) = self.ledger.get_mut(task) else {
+            return;
+        };
         entries.remove(object);
         if entries.is_empty() {
             self.forget(vec![task.clone()]);
@@ -120,10 +132,21 @@ impl Cache {
 
     /// Whether a task may decide.
     pub(super) fn readiness(&self, task: &Key, now: Timestamp) -> Readiness {
-        let Some(entries) = self.ledger.get(task) else { return Readiness::Ready };
-        let due = |wrote: &Wrote| if wrote.revision.is_none() { now } else { wrote.at + PATIENCE };
-        let overdue: Vec<Key> =
-            entries.iter().filter(|(_, wrote)| due(wrote) <= now).map(|(object, _)| object.clone()).collect();
+        let Some(entries) = self.ledger.get(task) else {
+            return Readiness::Ready;
+        };
+        let due = |wrote: &Wrote| {
+            if wrote.revision.is_none() {
+                now
+            } else {
+                wrote.at + PATIENCE
+            }
+        };
+        let overdue: Vec<Key> = entries
+            .iter()
+            .filter(|(_, wrote)| due(wrote) <= now)
+            .map(|(object, _)| object.clone())
+            .collect();
         match entries.values().map(due).min() {
             Some(until) if overdue.is_empty() => Readiness::Wait(until),
             _ => Readiness::Look(overdue),
@@ -157,7 +180,10 @@ mod tests {
 
     #[test]
     fn a_task_waits_for_its_own_writes_and_asks_after_two_seconds() {
-        let (task, key) = (Key::new(Kind::Rollout, "default", "shop"), Key::new(Kind::Service, "default", "shop"));
+        let (task, key) = (
+            Key::new(Kind::Rollout, "default", "shop"),
+            Key::new(Kind::Service, "default", "shop"),
+        );
         let mut cache = Cache::default();
         let later = START + SignedDuration::from_secs(2);
         assert!(matches!(cache.readiness(&task, START), Readiness::Ready));
@@ -167,8 +193,11 @@ mod tests {
         assert!(matches!(cache.readiness(&task, later), Readiness::Look(objects) if objects == [key.clone()]));
         cache.seen(&key, 7);
         assert!(matches!(cache.readiness(&task, later), Readiness::Ready));
-        assert_eq!(cache.now_seen(), [task.clone()]);
+        assert_eq!(cache.now_seen(), std::slice::from_ref(&task));
         cache.wrote(&task, &key, None, START);
-        assert!(matches!(cache.readiness(&task, START), Readiness::Look(_)), "an unknown outcome is looked up at once");
+        assert!(
+            matches!(cache.readiness(&task, START), Readiness::Look(_)),
+            "an unknown outcome is looked up at once"
+        );
     }
 }

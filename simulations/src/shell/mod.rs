@@ -126,7 +126,10 @@ enum Work {
 
 impl Process {
     pub(crate) fn new(number: usize, config: ShellConfig) -> Process {
-        let address = ("ARGO_ROLLOUTS_PROMETHEUS_ADDRESS".to_owned(), "http://prometheus.test".to_owned());
+        let address = (
+            "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS".to_owned(),
+            "http://prometheus.test".to_owned(),
+        );
         Process {
             number,
             config,
@@ -136,7 +139,9 @@ impl Process {
             arrivals: BTreeMap::new(),
             cursors: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            environment: sluice_analysis::Environment { variables: BTreeMap::from([address]) },
+            environment: sluice_analysis::Environment {
+                variables: BTreeMap::from([address]),
+            },
             basis: crate::clock::START,
         }
     }
@@ -192,7 +197,11 @@ impl Process {
         let mut changed = Vec::new();
         for kind in WATCHED {
             self.cursors.insert(kind, kernel.store.log().len());
-            let listed: BTreeMap<Key, _> = kernel.store.list(kind).map(|(key, object)| (key.clone(), object.clone())).collect();
+            let listed: BTreeMap<Key, _> = kernel
+                .store
+                .list(kind)
+                .map(|(key, object)| (key.clone(), object.clone()))
+                .collect();
             let vanished: Vec<Key> = self.cache.keys(kind).filter(|key| !listed.contains_key(key)).collect();
             for key in vanished {
                 self.cache.delete(&key, kernel.store.revision());
@@ -223,14 +232,27 @@ impl Process {
         let arrival = self.arrivals.entry(change.key.kind).or_insert(at);
         *arrival = at.max(*arrival);
         let (process, epoch, kind, revision) = (self.number, self.epoch, change.key.kind, change.revision);
-        kernel.clock.at(*arrival, Actor::Deliver { process, epoch, kind, revision });
+        kernel.clock.at(
+            *arrival,
+            Actor::Deliver {
+                process,
+                epoch,
+                kind,
+                revision,
+            },
+        );
     }
 
     /// Takes over the events of a kind up to a revision.
     pub(crate) fn deliver(&mut self, kernel: &mut Kernel, kind: Kind, revision: u64) {
         let cursor = self.cursors.entry(kind).or_insert(0);
         let mut delivered = Vec::new();
-        while let Some(change) = kernel.store.log().get(*cursor).filter(|change| change.revision <= revision) {
+        while let Some(change) = kernel
+            .store
+            .log()
+            .get(*cursor)
+            .filter(|change| change.revision <= revision)
+        {
             *cursor += 1;
             if change.key.kind == kind {
                 delivered.push(change.clone());
@@ -259,9 +281,16 @@ impl Process {
         let log = kernel.store.log();
         let missing = |kind: Kind| {
             let cursor = self.cursors.get(&kind).copied().unwrap_or(0);
-            log[cursor.min(log.len())..].iter().find(|change| change.key.kind == kind).map(|change| change.at)
+            log[cursor.min(log.len())..]
+                .iter()
+                .find(|change| change.key.kind == kind)
+                .map(|change| change.at)
         };
-        WATCHED.into_iter().filter_map(missing).min().unwrap_or(kernel.clock.now())
+        WATCHED
+            .into_iter()
+            .filter_map(missing)
+            .min()
+            .unwrap_or(kernel.clock.now())
     }
 
     /// Tells all tasks that an object in the cache is not what it was.
@@ -269,7 +298,9 @@ impl Process {
         let object = self.cache.get(key).cloned();
         if let Some(object) = object.as_deref().filter(|_| !self.tasks.contains_key(key)) {
             let work = match key.kind {
-                Kind::Rollout => RolloutTask::new(object, &self.config.settings).map(|task| Work::Rollout(Box::new(task))),
+                Kind::Rollout => {
+                    RolloutTask::new(object, &self.config.settings).map(|task| Work::Rollout(Box::new(task)))
+                }
                 Kind::AnalysisRun => RunTask::new(object).map(|task| Work::Run(Box::new(task))),
                 _ => None,
             };
@@ -278,7 +309,14 @@ impl Process {
                     task.fill(key, &self.cache);
                 }
                 let basis = kernel.clock.now();
-                let task = Task { work, due: false, writes: Vec::new(), basis, wake: None, failures: 0 };
+                let task = Task {
+                    work,
+                    due: false,
+                    writes: Vec::new(),
+                    basis,
+                    wake: None,
+                    failures: 0,
+                };
                 self.tasks.insert(key.clone(), task);
                 self.schedule_round(kernel, key, SignedDuration::ZERO);
                 return;
@@ -297,7 +335,9 @@ impl Process {
                 concerned.push(task_key.clone());
             }
         }
-        concerned.iter().for_each(|key| self.schedule_round(kernel, key, SignedDuration::ZERO));
+        concerned
+            .iter()
+            .for_each(|key| self.schedule_round(kernel, key, SignedDuration::ZERO));
     }
 
     fn rouse_those_who_wait(&mut self, kernel: &mut Kernel) {
@@ -307,11 +347,20 @@ impl Process {
     }
 
     fn schedule(&self, kernel: &mut Kernel, delay: SignedDuration, step: Step) {
-        kernel.clock.after(delay, Actor::Process { process: self.number, epoch: self.epoch, step });
+        kernel.clock.after(
+            delay,
+            Actor::Process {
+                process: self.number,
+                epoch: self.epoch,
+                step,
+            },
+        );
     }
 
     fn schedule_round(&mut self, kernel: &mut Kernel, key: &Key, delay: SignedDuration) {
-        let Some(task) = self.tasks.get_mut(key).filter(|task| !task.due) else { return };
+        let Some(task) = self.tasks.get_mut(key).filter(|task| !task.due) else {
+            return;
+        };
         task.due = true;
         self.schedule(kernel, delay, Step::Round(key.clone()));
     }
@@ -327,7 +376,10 @@ impl Process {
                 }
             }
             Step::Measured { run, result } => {
-                if let Some(Task { work: Work::Run(task), .. }) = self.tasks.get_mut(&run) {
+                if let Some(Task {
+                    work: Work::Run(task), ..
+                }) = self.tasks.get_mut(&run)
+                {
                     task.measured(*result);
                     self.schedule_round(kernel, &run, SignedDuration::ZERO);
                 }
@@ -368,7 +420,9 @@ impl Process {
             Work::Rollout(work) => work.decide(kernel, models, key),
             Work::Run(work) => Some(work.decide(kernel, key)),
         };
-        let Some(decided) = decided else { return self.back_off(kernel, key) };
+        let Some(decided) = decided else {
+            return self.back_off(kernel, key);
+        };
         task.basis = basis;
         task.wake = decided.wake_at;
         task.writes = decided.writes;
@@ -384,7 +438,14 @@ impl Process {
         }
         task.failures = 0;
         if let Some(at) = decided.wake_at {
-            kernel.clock.at(at, Actor::Process { process: self.number, epoch: self.epoch, step: Step::Wake(key.clone(), at) });
+            kernel.clock.at(
+                at,
+                Actor::Process {
+                    process: self.number,
+                    epoch: self.epoch,
+                    step: Step::Wake(key.clone(), at),
+                },
+            );
         }
     }
 
@@ -399,7 +460,14 @@ impl Process {
             Work::Run(work) => work.committed(kernel, models, key, &self.environment),
         };
         for (after, result) in under_way {
-            self.schedule(kernel, after, Step::Measured { run: key.clone(), result: Box::new(result) });
+            self.schedule(
+                kernel,
+                after,
+                Step::Measured {
+                    run: key.clone(),
+                    result: Box::new(result),
+                },
+            );
         }
     }
 
@@ -449,7 +517,11 @@ impl Process {
 
     /// Reads again what an effect that cannot be taken back depends on, and asks the machine's guards.
     fn guard(&mut self, kernel: &mut Kernel, key: &Key, effect: &sluice_machine::Effect) -> Result<(), String> {
-        let Some(Task { work: Work::Rollout(work), .. }) = self.tasks.get(key) else {
+        let Some(Task {
+            work: Work::Rollout(work),
+            ..
+        }) = self.tasks.get(key)
+        else {
             return Err("it is gone".to_owned());
         };
         for object in work.involved(key, effect) {
@@ -460,9 +532,10 @@ impl Process {
             self.read(kernel, &object);
         }
         match self.tasks.get(key) {
-            Some(Task { work: Work::Rollout(work), .. }) => {
-                work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string())
-            }
+            Some(Task {
+                work: Work::Rollout(work),
+                ..
+            }) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
             _ => Err("it is gone".to_owned()),
         }
     }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::references::{References, references};
 use sluice_machine::{
-    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, TemplateRef, Why, World, guards, hash, read,
+    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, TemplateRef, Why, World,
+    guards, hash, read,
 };
 use sluice_traffic::ObjectRef;
 
@@ -58,14 +59,27 @@ impl RolloutTask {
             settings: settings.clone(),
             memory: Memory::default(),
         };
-        Some(RolloutTask { world, references, events: Vec::new(), memory: None, hold: None })
+        Some(RolloutTask {
+            world,
+            references,
+            events: Vec::new(),
+            memory: None,
+            hold: None,
+        })
     }
 
     /// Reads everything that the Rollout names or owns.
     pub(super) fn fill(&mut self, rollout: &Key, cache: &Cache) {
-        let absent = |names: &std::collections::BTreeSet<String>| names.iter().map(|name| (name.clone(), Fact::Absent)).collect();
+        let absent = |names: &std::collections::BTreeSet<String>| {
+            names.iter().map(|name| (name.clone(), Fact::Absent)).collect()
+        };
         self.world.services = absent(&self.references.services);
-        self.world.routes = self.references.routes.iter().map(|route| (route.clone(), missing(route))).collect();
+        self.world.routes = self
+            .references
+            .routes
+            .iter()
+            .map(|route| (route.clone(), missing(route)))
+            .collect();
         self.world.replica_sets = Fact::Known(BTreeMap::new());
         self.world.runs = Fact::Known(BTreeMap::new());
         self.fill_templates(rollout, cache);
@@ -97,7 +111,10 @@ impl RolloutTask {
             }
             Kind::AnalysisTemplate | Kind::ClusterAnalysisTemplate => {
                 let cluster_scope = key.kind == Kind::ClusterAnalysisTemplate;
-                let name = TemplateRef { cluster_scope, name: key.name.to_string() };
+                let name = TemplateRef {
+                    cluster_scope,
+                    name: key.name.to_string(),
+                };
                 let concerned = self.world.templates.contains_key(&name);
                 if concerned {
                     self.fill_templates(rollout, cache);
@@ -113,18 +130,40 @@ impl RolloutTask {
         let fact = || object.map_or(Fact::Absent, |object| Fact::Known(object.clone()));
         match key.kind {
             Kind::ReplicaSet => {
-                let Fact::Known(sets) = &mut self.world.replica_sets else { return false };
-                replace(sets, name, object.and_then(|object| read::replica_set(object, &self.world.rollout)))
+                let Fact::Known(sets) = &mut self.world.replica_sets else {
+                    return false;
+                };
+                replace(
+                    sets,
+                    name,
+                    object.and_then(|object| read::replica_set(object, &self.world.rollout)),
+                )
             }
             Kind::AnalysisRun => {
-                let Fact::Known(runs) = &mut self.world.runs else { return false };
-                replace(runs, name, object.and_then(|object| read::run(object, &self.world.rollout)))
+                let Fact::Known(runs) = &mut self.world.runs else {
+                    return false;
+                };
+                replace(
+                    runs,
+                    name,
+                    object.and_then(|object| read::run(object, &self.world.rollout)),
+                )
             }
-            Kind::Service => self.world.services.get_mut(name).map(|service| *service = fact()).is_some(),
+            Kind::Service => self
+                .world
+                .services
+                .get_mut(name)
+                .map(|service| *service = fact())
+                .is_some(),
             Kind::HttpRoute => {
                 let (api_version, kind) = (key.kind.api_version().to_owned(), key.kind.name().to_owned());
                 let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
-                let route = self.world.routes.get_mut(&ObjectRef { api_version, kind, namespace, name });
+                let route = self.world.routes.get_mut(&ObjectRef {
+                    api_version,
+                    kind,
+                    namespace,
+                    name,
+                });
                 route.map(|route| *route = fact()).is_some()
             }
             _ => false,
@@ -138,7 +177,11 @@ impl RolloutTask {
             if self.world.templates.contains_key(&template) {
                 continue;
             }
-            let kind = if template.cluster_scope { Kind::ClusterAnalysisTemplate } else { Kind::AnalysisTemplate };
+            let kind = if template.cluster_scope {
+                Kind::ClusterAnalysisTemplate
+            } else {
+                Kind::AnalysisTemplate
+            };
             let fact = match cache.get(&rollout.beside(kind, &template.name)) {
                 None => Fact::Absent,
                 Some(object) => match AnalysisTemplateSpec::deserialize(&object["spec"]) {
@@ -146,9 +189,17 @@ impl RolloutTask {
                     Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
                 },
             };
-            for nested in fact.known().and_then(|spec| spec.templates.as_ref()).into_iter().flatten() {
+            for nested in fact
+                .known()
+                .and_then(|spec| spec.templates.as_ref())
+                .into_iter()
+                .flatten()
+            {
                 let name = nested.template_name.clone().unwrap_or_default();
-                open.push(TemplateRef { cluster_scope: nested.cluster_scope == Some(true), name });
+                open.push(TemplateRef {
+                    cluster_scope: nested.cluster_scope == Some(true),
+                    name,
+                });
             }
             self.world.templates.insert(template, fact);
         }
@@ -158,7 +209,9 @@ impl RolloutTask {
     pub(super) fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
         let now = kernel.clock.now();
         let lasting = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Known(_)));
-        self.world.answers.retain(|_, answered| lasting(answered) || now.duration_since(answered.at) < KEEP);
+        self.world
+            .answers
+            .retain(|_, answered| lasting(answered) || now.duration_since(answered.at) < KEEP);
         for _ in 0..MOST_ROUNDS {
             let plan = sluice_machine::decide(now, &self.world);
             kernel.decisions += 1;
@@ -176,8 +229,12 @@ impl RolloutTask {
     }
 
     fn adopt(&mut self, kernel: &mut Kernel, key: &Key, plan: Plan) -> Decided {
-        kernel.coverage.extend(plan.effects.iter().map(|effect| ("effect", effect.kind())));
-        kernel.coverage.extend(plan.hold.iter().map(|hold| ("hold", hold.kind())));
+        kernel
+            .coverage
+            .extend(plan.effects.iter().map(|effect| ("effect", effect.kind())));
+        kernel
+            .coverage
+            .extend(plan.hold.iter().map(|hold| ("hold", hold.kind())));
         // The memory of a commit that fails would be wrong: it is taken over when the commit is done.
         self.memory = Some(plan.memory);
         if plan.hold != self.hold {
@@ -188,14 +245,19 @@ impl RolloutTask {
         }
         let owner = writes::owner_reference(key, self.world.rollout.metadata.uid.as_deref().unwrap_or_default());
         self.events = plan.events;
-        let mut writes = plan.commit.map(|commit| writes::of_commit(key, commit)).unwrap_or_default();
-        writes.extend(plan.effects.into_iter().map(|effect| writes::of_effect(key, &owner, effect)));
-        Decided { writes, wake_at: plan.wake_at }
-    }
-
-    /// What the last plan waited for.
-    pub(super) fn hold(&self) -> Option<&Hold> {
-        self.hold.as_ref()
+        let mut writes = plan
+            .commit
+            .map(|commit| writes::of_commit(key, commit))
+            .unwrap_or_default();
+        writes.extend(
+            plan.effects
+                .into_iter()
+                .map(|effect| writes::of_effect(key, &owner, effect)),
+        );
+        Decided {
+            writes,
+            wake_at: plan.wake_at,
+        }
     }
 
     fn answer(&self, kernel: &mut Kernel, models: &Models, key: &Key, ask: &Ask) -> Answer {
@@ -220,7 +282,11 @@ impl RolloutTask {
     fn defaults(&self, kernel: &mut Kernel, key: &Key, asked: &str) -> Fact<Value> {
         let spec = &self.world.rollout.spec;
         let template = spec.template.clone().unwrap_or(Value::Null);
-        assert_eq!(hash::canonical(&template), asked, "{key}: asks for a template that it does not have");
+        assert_eq!(
+            hash::canonical(&template),
+            asked,
+            "{key}: asks for a template that it does not have"
+        );
         let probe = json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": {"namespace": &*key.namespace, "name": format!("{}-dry-run", key.name)},
@@ -240,8 +306,16 @@ impl RolloutTask {
         };
         let sets = self.world.replica_sets.known().into_iter().flat_map(BTreeMap::values);
         let matter = sets.filter(|set| set.wanted > 0 || set.replicas > 0 || Some(&set.name) == object);
-        let services = self.world.services.keys().map(|name| rollout.beside(Kind::Service, name));
-        let known = self.world.routes.iter().filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
+        let services = self
+            .world
+            .services
+            .keys()
+            .map(|name| rollout.beside(Kind::Service, name));
+        let known = self
+            .world
+            .routes
+            .iter()
+            .filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
         std::iter::once(rollout.clone())
             .chain(matter.map(|set| rollout.beside(Kind::ReplicaSet, &set.name)))
             .chain(services)

@@ -33,7 +33,14 @@ impl RunTask {
     /// The work on a run; `None` where it cannot be decoded.
     pub(super) fn new(object: &Value) -> Option<RunTask> {
         let run = AnalysisRun::deserialize(object).ok()?;
-        Some(RunTask { world: RunWorld { run, ..RunWorld::default() }, events: Vec::new(), measure: Vec::new() })
+        Some(RunTask {
+            world: RunWorld {
+                run,
+                ..RunWorld::default()
+            },
+            events: Vec::new(),
+            measure: Vec::new(),
+        })
     }
 
     /// Takes over the state of the run; tells whether it can be decoded.
@@ -58,8 +65,15 @@ impl RunTask {
         kernel.decisions += 1;
         self.events = plan.events;
         self.measure = plan.measure;
-        let writes = plan.commit.map(|commit| writes::of_run_commit(key, commit)).into_iter().collect();
-        Decided { writes, wake_at: plan.wake_at }
+        let writes = plan
+            .commit
+            .map(|commit| writes::of_run_commit(key, commit))
+            .into_iter()
+            .collect();
+        Decided {
+            writes,
+            wake_at: plan.wake_at,
+        }
     }
 
     /// Publishes the events of the plan whose commit is done and starts its measurements: after how long which answers come.
@@ -77,7 +91,9 @@ impl RunTask {
         let mut under_way = Vec::new();
         for measure in std::mem::take(&mut self.measure) {
             let run = &self.world.run;
-            let Some(metric) = run::metric(run, &measure) else { continue };
+            let Some(metric) = run::metric(run, &measure) else {
+                continue;
+            };
             let latency = kernel.random.millis(&models.config.metrics.latency);
             let arguments = run.spec.args.as_deref().unwrap_or_default();
             let (measured, metadata) = match prepare(started_at, metric, arguments, Secrets::default(), environment) {
@@ -94,7 +110,12 @@ impl RunTask {
             };
             kernel.note(|| format!("{key} measures {} #{}: {:?}", measure.metric, measure.attempt, measured));
             self.world.in_flight.insert(measure.clone());
-            let taken = Taken { measured, metadata, started_at, finished_at: started_at + latency };
+            let taken = Taken {
+                measured,
+                metadata,
+                started_at,
+                finished_at: started_at + latency,
+            };
             under_way.push((latency, RunResult { key: measure, taken }));
         }
         under_way

@@ -54,7 +54,13 @@ impl Requested {
     }
 
     pub(super) fn new(target: Key, request: Request) -> Requested {
-        Requested { target, request, guarded: None, commits: false, follows: false }
+        Requested {
+            target,
+            request,
+            guarded: None,
+            commits: false,
+            follows: false,
+        }
     }
 }
 
@@ -66,7 +72,10 @@ pub(super) fn of_commit(rollout: &Key, commit: Commit) -> Vec<Requested> {
         let Some(mut patch) = patch else { continue };
         patch["metadata"]["resourceVersion"] = Value::String(commit.resource_version.clone());
         let follows = !writes.is_empty();
-        writes.push(Requested { follows, ..Requested::new(rollout.clone(), Request::Patch(part, patch)) });
+        writes.push(Requested {
+            follows,
+            ..Requested::new(rollout.clone(), Request::Patch(part, patch))
+        });
     }
     if let Some(last) = writes.last_mut() {
         last.commits = true;
@@ -78,7 +87,10 @@ pub(super) fn of_commit(rollout: &Key, commit: Commit) -> Vec<Requested> {
 pub(super) fn of_run_commit(run: &Key, commit: RunCommit) -> Requested {
     let mut patch = commit.patch;
     patch["metadata"]["resourceVersion"] = Value::String(commit.resource_version);
-    Requested { commits: true, ..Requested::new(run.clone(), Request::Patch(Part::Main, patch)) }
+    Requested {
+        commits: true,
+        ..Requested::new(run.clone(), Request::Patch(Part::Main, patch))
+    }
 }
 
 /// The write of an effect. `owner` is the Rollout's owner reference for what it creates.
@@ -96,11 +108,25 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
     };
     let (target, request) = match effect {
         Effect::CreateReplicaSet { name, object } => (rollout.beside(Kind::ReplicaSet, &name), created(object)),
-        Effect::PatchReplicaSet { name, uid, resource_version, patch, .. } => {
-            (rollout.beside(Kind::ReplicaSet, &name), expecting(patch, uid, resource_version))
-        }
-        Effect::DeleteReplicaSet { name, uid, resource_version } => {
-            let only = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+        Effect::PatchReplicaSet {
+            name,
+            uid,
+            resource_version,
+            patch,
+            ..
+        } => (
+            rollout.beside(Kind::ReplicaSet, &name),
+            expecting(patch, uid, resource_version),
+        ),
+        Effect::DeleteReplicaSet {
+            name,
+            uid,
+            resource_version,
+        } => {
+            let only = Preconditions {
+                uid: Some(uid),
+                resource_version: Some(resource_version),
+            };
             (rollout.beside(Kind::ReplicaSet, &name), Request::Delete(only))
         }
         Effect::SwitchService { name, patch, .. } => {
@@ -108,21 +134,35 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
         }
         Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
         Effect::CreateRun { name, object } => (rollout.beside(Kind::AnalysisRun, &name), created(object)),
-        Effect::TerminateRun { name, uid, resource_version } => {
+        Effect::TerminateRun {
+            name,
+            uid,
+            resource_version,
+        } => {
             let patch = json!({"spec": {"terminate": true}});
-            (rollout.beside(Kind::AnalysisRun, &name), expecting(patch, uid, resource_version))
+            (
+                rollout.beside(Kind::AnalysisRun, &name),
+                expecting(patch, uid, resource_version),
+            )
         }
         Effect::DeleteRun { name, uid } => {
-            let only = Preconditions { uid: Some(uid), resource_version: None };
+            let only = Preconditions {
+                uid: Some(uid),
+                resource_version: None,
+            };
             (rollout.beside(Kind::AnalysisRun, &name), Request::Delete(only))
         }
     };
-    Requested { guarded, ..Requested::new(target, request) }
+    Requested {
+        guarded,
+        ..Requested::new(target, request)
+    }
 }
 
 /// The address of a route object. Routes of kinds that are not modelled are never observed, so never written.
 pub(super) fn route_key(route: &ObjectRef) -> Key {
-    let kind = Kind::of(&route.api_version, &route.kind).expect("a route that was observed is of a kind that is modelled");
+    let kind =
+        Kind::of(&route.api_version, &route.kind).expect("a route that was observed is of a kind that is modelled");
     Key::new(kind, &route.namespace, &route.name)
 }
 
@@ -195,14 +235,20 @@ fn settle(
             if unknown {
                 cache.wrote(task, target, None, now);
             }
-            Err(if error == ApiError::Timeout { Failed::TimedOut } else { Failed::Refused })
+            Err(if error == ApiError::Timeout {
+                Failed::TimedOut
+            } else {
+                Failed::Refused
+            })
         }
     }
 }
 
 /// Whether the object under the name of one that was to be created has the owner that it was to have.
 fn is_ours(kernel: &Kernel, requested: &Requested) -> bool {
-    let Request::Create(wanted) = &requested.request else { return false };
+    let Request::Create(wanted) = &requested.request else {
+        return false;
+    };
     let found = kernel.store.get(&requested.target);
     found.is_some_and(|found| owner_uids(found).eq(owner_uids(wanted)))
 }
@@ -212,7 +258,10 @@ fn send(kernel: &mut Kernel, process: usize, requested: &Requested) -> Result<Op
     match &requested.request {
         Request::Create(object) => kernel.store.create(now, by, object.clone()).map(Some),
         Request::Patch(part, patch) => kernel.store.patch(now, by, key, *part, patch).map(Some),
-        Request::Delete(only) => kernel.store.delete(now, by, key, only).map(|()| kernel.store.get(key).cloned()),
+        Request::Delete(only) => kernel
+            .store
+            .delete(now, by, key, only)
+            .map(|()| kernel.store.get(key).cloned()),
     }
 }
 
@@ -220,10 +269,20 @@ fn describe(process: usize, number: u64, requested: &Requested, fault: Option<Wr
     let fault = fault.map(|fault| format!(" !{fault:?}")).unwrap_or_default();
     let (verb, text) = match &requested.request {
         Request::Create(object) => ("creates", format!(" {}", object["spec"]["replicas"])),
-        Request::Patch(part, patch) => (if *part == Part::Status { "patches the status of" } else { "patches" }, format!(" {patch}")),
+        Request::Patch(part, patch) => (
+            if *part == Part::Status {
+                "patches the status of"
+            } else {
+                "patches"
+            },
+            format!(" {patch}"),
+        ),
         Request::Delete(_) => ("deletes", String::new()),
     };
-    format!("controller-{process} #{number}{fault} {verb} {}{text}", requested.target)
+    format!(
+        "controller-{process} #{number}{fault} {verb} {}{text}",
+        requested.target
+    )
 }
 
 /// The owner reference to a Rollout for what it creates.

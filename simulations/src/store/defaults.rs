@@ -53,7 +53,11 @@ fn fill_container(container: &mut Value) {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     let last = image.rsplit('/').next().unwrap_or_default();
     let moving_tag = !image.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest");
-    put(container, "imagePullPolicy", json!(if moving_tag { "Always" } else { "IfNotPresent" }));
+    put(
+        container,
+        "imagePullPolicy",
+        json!(if moving_tag { "Always" } else { "IfNotPresent" }),
+    );
     put(container, "terminationMessagePath", json!("/dev/termination-log"));
     put(container, "terminationMessagePolicy", json!("File"));
     put(container, "resources", json!({}));
@@ -61,8 +65,15 @@ fn fill_container(container: &mut Value) {
         put(port, "protocol", json!("TCP"));
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let Some(probe) = container.get_mut(probe).filter(|probe| probe.is_object()) else { continue };
-        for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+        let Some(probe) = container.get_mut(probe).filter(|probe| probe.is_object()) else {
+            continue;
+        };
+        for (field, value) in [
+            ("timeoutSeconds", 1),
+            ("periodSeconds", 10),
+            ("successThreshold", 1),
+            ("failureThreshold", 3),
+        ] {
             put(probe, field, json!(value));
         }
         if let Some(get) = probe.get_mut("httpGet") {
@@ -96,7 +107,11 @@ fn put(object: &mut Value, field: &str, value: Value) {
 }
 
 fn list<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
-    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+    object
+        .get_mut(field)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]

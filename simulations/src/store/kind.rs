@@ -23,7 +23,7 @@ pub enum Kind {
     HttpRoute,
     /// `gateway.networking.k8s.io/v1` Gateway; stored, without behaviour.
     Gateway,
-    /// `v1` ConfigMap; stored, without behaviour.
+    /// `v1` `ConfigMap`; stored, without behaviour.
     ConfigMap,
     /// `v1` Secret; stored, without behaviour.
     Secret,
@@ -33,15 +33,63 @@ pub enum Kind {
 
 /// apiVersion, kind, whether it lives in a namespace, how the server treats it.
 const TABLE: [(Kind, &str, &str, bool, Shape); 12] = [
-    (Kind::Rollout, "argoproj.io/v1alpha1", "Rollout", true, Shape::CustomWithStatus),
-    (Kind::AnalysisRun, "argoproj.io/v1alpha1", "AnalysisRun", true, Shape::CustomPlain),
-    (Kind::AnalysisTemplate, "argoproj.io/v1alpha1", "AnalysisTemplate", true, Shape::CustomPlain),
-    (Kind::ClusterAnalysisTemplate, "argoproj.io/v1alpha1", "ClusterAnalysisTemplate", false, Shape::CustomPlain),
-    (Kind::Experiment, "argoproj.io/v1alpha1", "Experiment", true, Shape::CustomPlain),
-    (Kind::ReplicaSet, "apps/v1", "ReplicaSet", true, Shape::BuiltInWithStatus),
+    (
+        Kind::Rollout,
+        "argoproj.io/v1alpha1",
+        "Rollout",
+        true,
+        Shape::CustomWithStatus,
+    ),
+    (
+        Kind::AnalysisRun,
+        "argoproj.io/v1alpha1",
+        "AnalysisRun",
+        true,
+        Shape::CustomPlain,
+    ),
+    (
+        Kind::AnalysisTemplate,
+        "argoproj.io/v1alpha1",
+        "AnalysisTemplate",
+        true,
+        Shape::CustomPlain,
+    ),
+    (
+        Kind::ClusterAnalysisTemplate,
+        "argoproj.io/v1alpha1",
+        "ClusterAnalysisTemplate",
+        false,
+        Shape::CustomPlain,
+    ),
+    (
+        Kind::Experiment,
+        "argoproj.io/v1alpha1",
+        "Experiment",
+        true,
+        Shape::CustomPlain,
+    ),
+    (
+        Kind::ReplicaSet,
+        "apps/v1",
+        "ReplicaSet",
+        true,
+        Shape::BuiltInWithStatus,
+    ),
     (Kind::Service, "v1", "Service", true, Shape::BuiltInWithoutGeneration),
-    (Kind::HttpRoute, "gateway.networking.k8s.io/v1", "HTTPRoute", true, Shape::CustomWithStatus),
-    (Kind::Gateway, "gateway.networking.k8s.io/v1", "Gateway", true, Shape::CustomWithStatus),
+    (
+        Kind::HttpRoute,
+        "gateway.networking.k8s.io/v1",
+        "HTTPRoute",
+        true,
+        Shape::CustomWithStatus,
+    ),
+    (
+        Kind::Gateway,
+        "gateway.networking.k8s.io/v1",
+        "Gateway",
+        true,
+        Shape::CustomWithStatus,
+    ),
     (Kind::ConfigMap, "v1", "ConfigMap", true, Shape::BuiltInPlain),
     (Kind::Secret, "v1", "Secret", true, Shape::BuiltInPlain),
     (Kind::Namespace, "v1", "Namespace", false, Shape::BuiltInPlain),
@@ -64,17 +112,26 @@ pub(crate) enum Shape {
 
 impl Shape {
     pub(crate) fn has_status(self) -> bool {
-        matches!(self, Shape::CustomWithStatus | Shape::BuiltInWithStatus | Shape::BuiltInWithoutGeneration)
+        matches!(
+            self,
+            Shape::CustomWithStatus | Shape::BuiltInWithStatus | Shape::BuiltInWithoutGeneration
+        )
     }
 
     pub(crate) fn has_generation(self) -> bool {
-        matches!(self, Shape::CustomWithStatus | Shape::CustomPlain | Shape::BuiltInWithStatus)
+        matches!(
+            self,
+            Shape::CustomWithStatus | Shape::CustomPlain | Shape::BuiltInWithStatus
+        )
     }
 }
 
 impl Kind {
     fn row(self) -> &'static (Kind, &'static str, &'static str, bool, Shape) {
-        TABLE.iter().find(|row| row.0 == self).expect("the table has a row for each kind")
+        TABLE
+            .iter()
+            .find(|row| row.0 == self)
+            .expect("the table has a row for each kind")
     }
 
     /// For example `apps/v1`.
@@ -98,7 +155,10 @@ impl Kind {
 
     /// The kind that an object names; `None` where it is not modelled.
     pub fn of(api_version: &str, name: &str) -> Option<Kind> {
-        TABLE.iter().find(|row| row.1 == api_version && row.2 == name).map(|row| row.0)
+        TABLE
+            .iter()
+            .find(|row| row.1 == api_version && row.2 == name)
+            .map(|row| row.0)
     }
 }
 
@@ -117,7 +177,11 @@ impl Key {
     /// The address of an object.
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Key {
         let namespace = if kind.is_namespaced() { namespace } else { "" };
-        Key { kind, namespace: namespace.into(), name: name.into() }
+        Key {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The address of another object in the same namespace.

@@ -148,7 +148,10 @@ impl Store {
 
     /// The objects that name this uid as an owner.
     pub(crate) fn dependents(&self, uid: &str) -> Vec<Key> {
-        self.dependents.get(uid).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
+        self.dependents
+            .get(uid)
+            .map(|keys| keys.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Creates an object (POST). The server sets uid, times, generation and defaults.
@@ -170,17 +173,28 @@ impl Store {
         if self.objects.contains_key(&key) {
             return Err(ApiError::AlreadyExists(key.to_string()));
         }
-        if object["metadata"].get("resourceVersion").is_some_and(|version| !version.is_null()) {
-            return Err(ApiError::Invalid(format!("{key}: resourceVersion should not be set on objects to be created")));
+        if object["metadata"]
+            .get("resourceVersion")
+            .is_some_and(|version| !version.is_null())
+        {
+            return Err(ApiError::Invalid(format!(
+                "{key}: resourceVersion should not be set on objects to be created"
+            )));
         }
         if key.kind.shape().has_status() {
-            object.as_object_mut().expect("key_of has looked into it").remove("status");
+            object
+                .as_object_mut()
+                .expect("key_of has looked into it")
+                .remove("status");
         }
         defaults::fill(key.kind, &mut object);
         self.uids += 1;
         let touched = object.get("spec").cloned();
         let metadata = metadata_mut(&mut object);
-        metadata.insert("uid".to_owned(), json!(format!("00000000-0000-4000-8000-{:012x}", self.uids)));
+        metadata.insert(
+            "uid".to_owned(),
+            json!(format!("00000000-0000-4000-8000-{:012x}", self.uids)),
+        );
         metadata.insert("creationTimestamp".to_owned(), json!(whole_seconds(at).to_string()));
         if key.kind.shape().has_generation() {
             metadata.insert("generation".to_owned(), json!(1));
@@ -198,13 +212,20 @@ impl Store {
         part: Part,
         patch: &Value,
     ) -> Result<Arc<Value>, ApiError> {
-        let old = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
+        let old = self
+            .objects
+            .get(key)
+            .ok_or_else(|| ApiError::NotFound(key.to_string()))?;
         let shape = key.kind.shape();
         if part == Part::Status && !shape.has_status() {
             return Err(ApiError::NotFound(format!("{key}: subresource status")));
         }
         let metadata = patch.get("metadata");
-        let text = |field: &str| metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        let text = |field: &str| {
+            metadata
+                .and_then(|metadata| metadata.get(field))
+                .and_then(Value::as_str)
+        };
         check_preconditions(key, old, text("uid"), text("resourceVersion"))?;
         let effective = effective_patch(patch, part, shape);
         if !patch::would_change(old, &effective) {
@@ -213,8 +234,9 @@ impl Store {
         let counts = |field: &str| field != "metadata" && !(field == "status" && shape.has_status());
         let new_generation = shape.has_generation()
             && part == Part::Main
-            && fields(&effective)
-                .any(|(field, change)| counts(field) && patch::would_change(old.get(field).unwrap_or(&Value::Null), change));
+            && fields(&effective).any(|(field, change)| {
+                counts(field) && patch::would_change(old.get(field).unwrap_or(&Value::Null), change)
+            });
         let mut object = (**old).clone();
         patch::apply(&mut object, &effective);
         defaults::fill(key.kind, &mut object);
@@ -231,7 +253,10 @@ impl Store {
 
     /// Deletes an object, in the background as far as its dependents go. With finalizers it is only marked.
     pub fn delete(&mut self, at: Timestamp, by: Writer, key: &Key, only: &Preconditions) -> Result<(), ApiError> {
-        let old = self.objects.get(key).ok_or_else(|| ApiError::NotFound(key.to_string()))?;
+        let old = self
+            .objects
+            .get(key)
+            .ok_or_else(|| ApiError::NotFound(key.to_string()))?;
         check_preconditions(key, old, only.uid.as_deref(), only.resource_version.as_deref())?;
         let mut object = (**old).clone();
         if has_finalizers(&object) {
@@ -251,17 +276,28 @@ impl Store {
         let object = Arc::new(object);
         let before = match happened {
             Happened::Deleted => self.objects.remove(&key),
-            Happened::Added | Happened::Modified => {
-                self.objects.insert(key.clone(), object.clone())
-            }
+            Happened::Added | Happened::Modified => self.objects.insert(key.clone(), object.clone()),
         };
-        self.index_owners(&key, before.as_deref(), (happened != Happened::Deleted).then_some(&*object));
-        self.log.push(Change { revision: self.revision, at, key, happened, object: object.clone(), before, by });
+        self.index_owners(
+            &key,
+            before.as_deref(),
+            (happened != Happened::Deleted).then_some(&*object),
+        );
+        self.log.push(Change {
+            revision: self.revision,
+            at,
+            key,
+            happened,
+            object: object.clone(),
+            before,
+            by,
+        });
         object
     }
 
     fn index_owners(&mut self, key: &Key, before: Option<&Value>, after: Option<&Value>) {
-        let references = |object: Option<&Value>| object.and_then(|object| object["metadata"].get("ownerReferences").cloned());
+        let references =
+            |object: Option<&Value>| object.and_then(|object| object["metadata"].get("ownerReferences").cloned());
         if references(before) == references(after) {
             return;
         }
@@ -289,7 +325,9 @@ pub fn key_of(object: &Value) -> Result<Key, ApiError> {
         .ok_or_else(|| ApiError::Invalid(format!("kind `{kind}` of `{api_version}` is not modelled")))?;
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     if name.is_empty() || (known.is_namespaced() && namespace.is_empty()) {
-        return Err(ApiError::Invalid(format!("{kind}: metadata.name and metadata.namespace must be set")));
+        return Err(ApiError::Invalid(format!(
+            "{kind}: metadata.name and metadata.namespace must be set"
+        )));
     }
     Ok(Key::new(known, namespace, name))
 }
@@ -297,11 +335,17 @@ pub fn key_of(object: &Value) -> Result<Key, ApiError> {
 /// uids of the owners of an object.
 pub(crate) fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
     let owners = object["metadata"].get("ownerReferences").and_then(Value::as_array);
-    owners.into_iter().flatten().filter_map(|owner| owner.get("uid")?.as_str())
+    owners
+        .into_iter()
+        .flatten()
+        .filter_map(|owner| owner.get("uid")?.as_str())
 }
 
 pub(crate) fn revision_of(object: &Value) -> u64 {
-    object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 pub(crate) fn uid_of(object: &Value) -> &str {
@@ -309,19 +353,30 @@ pub(crate) fn uid_of(object: &Value) -> &str {
 }
 
 fn is_deleting(object: &Value) -> bool {
-    object["metadata"].get("deletionTimestamp").is_some_and(|at| !at.is_null())
+    object["metadata"]
+        .get("deletionTimestamp")
+        .is_some_and(|at| !at.is_null())
 }
 
 fn has_finalizers(object: &Value) -> bool {
-    object["metadata"].get("finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    object["metadata"]
+        .get("finalizers")
+        .and_then(Value::as_array)
+        .is_some_and(|list| !list.is_empty())
 }
 
 fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
-    object["metadata"].as_object_mut().expect("every stored object has metadata")
+    object["metadata"]
+        .as_object_mut()
+        .expect("every stored object has metadata")
 }
 
 fn fields(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    object.as_object().into_iter().flatten().map(|(field, value)| (field.as_str(), value))
+    object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(field, value)| (field.as_str(), value))
 }
 
 fn check_preconditions(
@@ -331,11 +386,16 @@ fn check_preconditions(
     resource_version: Option<&str>,
 ) -> Result<(), ApiError> {
     if let Some(uid) = uid.filter(|uid| *uid != uid_of(object)) {
-        let message = format!("{key}: Precondition failed: UID in precondition: {uid}, UID in object meta: {}", uid_of(object));
+        let message = format!(
+            "{key}: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            uid_of(object)
+        );
         return Err(ApiError::Conflict(message));
     }
     if resource_version.is_some_and(|version| Some(version) != object["metadata"]["resourceVersion"].as_str()) {
-        return Err(ApiError::Conflict(format!("{key}: the object has been modified; apply your changes to the latest version")));
+        return Err(ApiError::Conflict(format!(
+            "{key}: the object has been modified; apply your changes to the latest version"
+        )));
     }
     Ok(())
 }
@@ -352,7 +412,13 @@ fn effective_patch(patch: &Value, part: Part, shape: kind::Shape) -> Value {
             ("metadata", Part::Main) => {
                 let mut metadata = change.clone();
                 if let Value::Object(metadata) = &mut metadata {
-                    for set_by_server in ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"] {
+                    for set_by_server in [
+                        "uid",
+                        "resourceVersion",
+                        "generation",
+                        "creationTimestamp",
+                        "managedFields",
+                    ] {
                         metadata.remove(set_by_server);
                     }
                 }

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 /// Whether applying `patch` would change `target`. An absent target is `Value::Null`.
 pub(crate) fn would_change(target: &Value, patch: &Value) -> bool {
-    let Value::Object(patch) = patch else { return target != patch };
+    let Value::Object(patch) = patch else {
+        return target != patch;
+    };
     let Value::Object(target) = target else { return true };
     patch.iter().any(|(key, change)| match (target.get(key), change) {
         (None, Value::Null) => false,
@@ -51,13 +53,21 @@ mod tests {
             (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
             (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
             // No-ops.
-            (json!({"a": {"b": 1}}), json!({"a": {"b": 1, "c": null}}), json!({"a": {"b": 1}})),
+            (
+                json!({"a": {"b": 1}}),
+                json!({"a": {"b": 1, "c": null}}),
+                json!({"a": {"b": 1}}),
+            ),
             (json!({"a": [1]}), json!({"a": [1]}), json!({"a": [1]})),
         ];
         for (before, patch, after) in rows {

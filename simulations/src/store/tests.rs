@@ -35,34 +35,106 @@ fn after(patches: &[(Part, Value)]) -> (i64, u64, Value, Value) {
     }
     let object = store.get(&key).unwrap();
     let generation = object["metadata"]["generation"].as_i64().unwrap();
-    (generation, store.revision() - first, object["spec"].clone(), object.get("status").cloned().unwrap_or(Value::Null))
+    (
+        generation,
+        store.revision() - first,
+        object["spec"].clone(),
+        object.get("status").cloned().unwrap_or(Value::Null),
+    )
 }
 
 #[test]
 fn generation_counts_changes_of_the_spec_alone_and_no_ops_are_not_written() {
     let spec = json!({"replicas": 3});
     let rows = [
-        ("spec changed", vec![(Part::Main, json!({"spec": {"replicas": 4}}))], 2, 1, json!({"replicas": 4}), Value::Null),
-        ("same spec again", vec![(Part::Main, json!({"spec": {"replicas": 3}}))], 1, 0, spec.clone(), Value::Null),
-        ("null of an absent field", vec![(Part::Main, json!({"spec": {"paused": null}}))], 1, 0, spec.clone(), Value::Null),
-        ("label", vec![(Part::Main, json!({"metadata": {"labels": {"a": "b"}}}))], 1, 1, spec.clone(), Value::Null),
-        ("status to the object", vec![(Part::Main, json!({"status": {"phase": "x"}}))], 1, 0, spec.clone(), Value::Null),
-        ("status", vec![(Part::Status, json!({"status": {"phase": "x"}}))], 1, 1, spec.clone(), json!({"phase": "x"})),
-        ("spec to the status", vec![(Part::Status, json!({"spec": {"replicas": 9}}))], 1, 0, spec.clone(), Value::Null),
+        (
+            "spec changed",
+            vec![(Part::Main, json!({"spec": {"replicas": 4}}))],
+            2,
+            1,
+            json!({"replicas": 4}),
+            Value::Null,
+        ),
+        (
+            "same spec again",
+            vec![(Part::Main, json!({"spec": {"replicas": 3}}))],
+            1,
+            0,
+            spec.clone(),
+            Value::Null,
+        ),
+        (
+            "null of an absent field",
+            vec![(Part::Main, json!({"spec": {"paused": null}}))],
+            1,
+            0,
+            spec.clone(),
+            Value::Null,
+        ),
+        (
+            "label",
+            vec![(Part::Main, json!({"metadata": {"labels": {"a": "b"}}}))],
+            1,
+            1,
+            spec.clone(),
+            Value::Null,
+        ),
+        (
+            "status to the object",
+            vec![(Part::Main, json!({"status": {"phase": "x"}}))],
+            1,
+            0,
+            spec.clone(),
+            Value::Null,
+        ),
+        (
+            "status",
+            vec![(Part::Status, json!({"status": {"phase": "x"}}))],
+            1,
+            1,
+            spec.clone(),
+            json!({"phase": "x"}),
+        ),
+        (
+            "spec to the status",
+            vec![(Part::Status, json!({"spec": {"replicas": 9}}))],
+            1,
+            0,
+            spec.clone(),
+            Value::Null,
+        ),
         (
             "label to the status",
-            vec![(Part::Status, json!({"metadata": {"labels": {"a": "b"}}, "status": {"phase": "x"}}))],
-            1, 1, spec.clone(), json!({"phase": "x"}),
+            vec![(
+                Part::Status,
+                json!({"metadata": {"labels": {"a": "b"}}, "status": {"phase": "x"}}),
+            )],
+            1,
+            1,
+            spec.clone(),
+            json!({"phase": "x"}),
         ),
         (
             "the same status twice",
-            vec![(Part::Status, json!({"status": {"phase": "x"}})), (Part::Status, json!({"status": {"phase": "x"}}))],
-            1, 1, spec.clone(), json!({"phase": "x"}),
+            vec![
+                (Part::Status, json!({"status": {"phase": "x"}})),
+                (Part::Status, json!({"status": {"phase": "x"}})),
+            ],
+            1,
+            1,
+            spec.clone(),
+            json!({"phase": "x"}),
         ),
         (
             "metadata that only the server sets",
-            vec![(Part::Main, json!({"metadata": {"generation": 9, "creationTimestamp": "2000-01-01T00:00:00Z"}}))],
-            1, 0, spec, Value::Null,
+            vec![(
+                Part::Main,
+                json!({"metadata": {"generation": 9, "creationTimestamp": "2000-01-01T00:00:00Z"}}),
+            )],
+            1,
+            0,
+            spec,
+            Value::Null,
         ),
     ];
     for (name, patches, generation, writes, spec, status) in rows {
@@ -75,10 +147,24 @@ fn a_kind_without_subresources_counts_its_status_in_the_generation() {
     let run = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
         "metadata": {"namespace": "default", "name": "run"}, "spec": {}});
     let (mut store, key) = created(run);
-    store.patch(START, Writer::User, &key, Part::Main, &json!({"status": {"phase": "Running"}})).unwrap();
+    store
+        .patch(
+            START,
+            Writer::User,
+            &key,
+            Part::Main,
+            &json!({"status": {"phase": "Running"}}),
+        )
+        .unwrap();
     assert_eq!(store.get(&key).unwrap()["metadata"]["generation"], 2);
     assert_eq!(store.get(&key).unwrap()["status"]["phase"], "Running");
-    let refused = store.patch(START, Writer::User, &key, Part::Status, &json!({"status": {"phase": "Failed"}}));
+    let refused = store.patch(
+        START,
+        Writer::User,
+        &key,
+        Part::Status,
+        &json!({"status": {"phase": "Failed"}}),
+    );
     assert!(matches!(refused, Err(ApiError::NotFound(_))), "{refused:?}");
 }
 
@@ -87,36 +173,71 @@ fn preconditions_refuse_an_old_resource_version_and_another_uid() {
     let (mut store, key) = created(rollout("shop"));
     let spec = |metadata: Value| json!({"metadata": metadata, "spec": {"replicas": 9}});
     let uid = uid_of(store.get(&key).unwrap()).to_owned();
-    let mut patch = |metadata: Value| store.patch(START, Writer::User, &key, Part::Main, &spec(metadata)).map(|_| ());
-    assert!(matches!(patch(json!({"resourceVersion": "0"})), Err(ApiError::Conflict(_))));
+    let mut patch = |metadata: Value| {
+        store
+            .patch(START, Writer::User, &key, Part::Main, &spec(metadata))
+            .map(|_| ())
+    };
+    assert!(matches!(
+        patch(json!({"resourceVersion": "0"})),
+        Err(ApiError::Conflict(_))
+    ));
     assert!(matches!(patch(json!({"uid": "other"})), Err(ApiError::Conflict(_))));
     assert_eq!(patch(json!({"resourceVersion": "1", "uid": uid})), Ok(()));
-    assert!(matches!(patch(json!({"resourceVersion": "1"})), Err(ApiError::Conflict(_))));
+    assert!(matches!(
+        patch(json!({"resourceVersion": "1"})),
+        Err(ApiError::Conflict(_))
+    ));
     assert_eq!(patch(json!({})), Ok(()), "a patch without a version never conflicts");
 }
 
 #[test]
 fn deletes_follow_their_preconditions_and_wait_for_finalizers() {
     let (mut store, key) = created(rollout("shop"));
-    let wrong = Preconditions { uid: Some("other".to_owned()), resource_version: None };
-    assert!(matches!(store.delete(START, Writer::User, &key, &wrong), Err(ApiError::Conflict(_))));
+    let wrong = Preconditions {
+        uid: Some("other".to_owned()),
+        resource_version: None,
+    };
+    assert!(matches!(
+        store.delete(START, Writer::User, &key, &wrong),
+        Err(ApiError::Conflict(_))
+    ));
     let finalizer = json!({"metadata": {"finalizers": ["keep"]}});
     store.patch(START, Writer::User, &key, Part::Main, &finalizer).unwrap();
-    store.delete(START, Writer::User, &key, &Preconditions::default()).unwrap();
+    store
+        .delete(START, Writer::User, &key, &Preconditions::default())
+        .unwrap();
     assert!(store.get(&key).unwrap()["metadata"]["deletionTimestamp"].is_string());
-    store.patch(START, Writer::User, &key, Part::Main, &json!({"metadata": {"finalizers": null}})).unwrap();
+    store
+        .patch(
+            START,
+            Writer::User,
+            &key,
+            Part::Main,
+            &json!({"metadata": {"finalizers": null}}),
+        )
+        .unwrap();
     assert!(store.get(&key).is_none());
     let last = store.log().last().unwrap();
     assert_eq!(last.happened, Happened::Deleted);
-    assert_eq!(revision_of(&last.object), store.revision(), "the last state carries a new resourceVersion");
+    assert_eq!(
+        revision_of(&last.object),
+        store.revision(),
+        "the last state carries a new resourceVersion"
+    );
 }
 
 #[test]
 fn a_name_that_is_used_again_gets_another_uid_and_a_name_in_use_is_refused() {
     let (mut store, key) = created(rollout("shop"));
-    assert!(matches!(store.create(START, Writer::User, rollout("shop")), Err(ApiError::AlreadyExists(_))));
+    assert!(matches!(
+        store.create(START, Writer::User, rollout("shop")),
+        Err(ApiError::AlreadyExists(_))
+    ));
     let uid = uid_of(store.get(&key).unwrap()).to_owned();
-    store.delete(START, Writer::User, &key, &Preconditions::default()).unwrap();
+    store
+        .delete(START, Writer::User, &key, &Preconditions::default())
+        .unwrap();
     let again = store.create(START, Writer::User, rollout("shop")).unwrap();
     assert_ne!(uid_of(&again), uid);
     assert_eq!(again["metadata"]["generation"], 1);
@@ -148,12 +269,17 @@ fn managed_fields_name_who_last_wrote_each_field_of_a_spec() {
         "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80}]}});
     let (mut store, key) = created(service);
     let patch = json!({"spec": {"selector": {"hash": "1"}}});
-    store.patch(START, Writer::Controller(0), &key, Part::Main, &patch).unwrap();
+    store
+        .patch(START, Writer::Controller(0), &key, Part::Main, &patch)
+        .unwrap();
     let managers = &store.get(&key).unwrap()["metadata"]["managedFields"];
     assert_eq!(managers[0]["manager"], "kubectl");
     // In alphabetical order, whether or not the maps of serde_json keep the order in which they were filled.
     let owned: std::collections::BTreeSet<_> = managers[0]["fieldsV1"]["f:spec"].as_object().unwrap().keys().collect();
-    assert_eq!(owned.into_iter().collect::<Vec<_>>(), ["f:internalTrafficPolicy", "f:ports", "f:sessionAffinity", "f:type"]);
+    assert_eq!(
+        owned.into_iter().collect::<Vec<_>>(),
+        ["f:internalTrafficPolicy", "f:ports", "f:sessionAffinity", "f:type"]
+    );
     assert_eq!(managers[1]["manager"], "sluice-controller");
     assert_eq!(managers[1]["fieldsV1"]["f:spec"], json!({"f:selector": {}}));
 }
@@ -161,7 +287,13 @@ fn managed_fields_name_who_last_wrote_each_field_of_a_spec() {
 #[test]
 fn objects_without_a_name_or_of_an_unknown_kind_are_refused_with_the_reason() {
     let unknown = json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}});
-    assert_eq!(key_of(&unknown).unwrap_err().to_string(), "kind `Thing` of `example.org/v1` is not modelled");
+    assert_eq!(
+        key_of(&unknown).unwrap_err().to_string(),
+        "kind `Thing` of `example.org/v1` is not modelled"
+    );
     let nameless = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}});
-    assert_eq!(key_of(&nameless).unwrap_err().to_string(), "Service: metadata.name and metadata.namespace must be set");
+    assert_eq!(
+        key_of(&nameless).unwrap_err().to_string(),
+        "Service: metadata.name and metadata.namespace must be set"
+    );
 }
