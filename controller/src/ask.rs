@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
-use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Why, World};
+use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Why, World, hash};
 use sluice_traffic::REVISION_LABEL;
 
 use crate::api::{self, CallError, READ_TIMEOUT};
@@ -34,10 +34,14 @@ pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<
     futures::future::join_all(answers).await.into_iter().collect()
 }
 
-/// Drops the answers that are of no more use: old ones, but for the defaults of a template, which never change.
+/// Drops the answers that are of no more use: old ones, but for the defaults of a template, which never change, and for
+/// refusals, which the machine has looked at again from time to time.
 pub fn prune(answers: &mut BTreeMap<Ask, Answered>, now: Timestamp) {
     answers.retain(|_, answered| {
-        let is_lasting = matches!(&answered.answer, Answer::Defaults(Fact::Known(_)));
+        let is_lasting = matches!(
+            &answered.answer,
+            Answer::Defaults(Fact::Known(_) | Fact::Unknown(Why::Refused(_)))
+        );
         is_lasting || answered.at.duration_until(now) < KEEP
     });
 }
@@ -59,8 +63,28 @@ async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
             context.notices.raise("comparing pod templates", text);
             Fact::Unknown(Why::Forbidden)
         }
+        Err(CallError::Refused { message, .. }) => Fact::Unknown(Why::Refused(without_name(&message).to_owned())),
         Err(error) => Fact::Unknown(Why::Failed(error.to_string())),
     }
+}
+
+/// What the API server said when it refused a ReplicaSet with the Rollout's template, as an answer about the template.
+pub fn refused(rollout: &Rollout, message: &str) -> (Ask, Answered) {
+    let template = hash::canonical(rollout.spec.template.as_ref().unwrap_or(&Value::Null));
+    let why = Why::Refused(without_name(message).to_owned());
+    let answered = Answered {
+        at: Timestamp::now(),
+        answer: Answer::Defaults(Fact::Unknown(why)),
+    };
+    (Ask::Defaults { template }, answered)
+}
+
+/// Without the name of the ReplicaSet, which is another one in each trial: the text is to be the same.
+fn without_name(message: &str) -> &str {
+    let rest = message
+        .strip_prefix("ReplicaSet.apps \"")
+        .and_then(|rest| rest.split_once("\" is invalid: "));
+    rest.map_or(message, |(_, problems)| problems)
 }
 
 /// A ReplicaSet with the Rollout's template and nothing else, under a name that the API server makes up.
@@ -226,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn refusals_say_what_is_wrong_without_the_name_of_the_trial() {
+        let check = |message: &str, wanted: &str| assert_eq!(without_name(message), wanted);
+        let problem = "spec.template.spec.containers[0].image: Required value";
+        check(&format!("ReplicaSet.apps \"web-x7k2p\" is invalid: {problem}"), problem);
+        check(
+            "admission webhook \"a\" denied the request: no",
+            "admission webhook \"a\" denied the request: no",
+        );
+    }
+
+    #[test]
     fn defaults_are_kept_and_what_changes_is_not() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let at = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
@@ -256,12 +291,17 @@ mod tests {
         let mut answers = BTreeMap::from([
             defaults("known", Fact::Known(json!({}))),
             defaults("failed", Fact::Unknown(Why::Forbidden)),
+            defaults("refused", Fact::Unknown(Why::Refused("no".into()))),
             endpoints("fresh", 0),
             endpoints("old", 1),
         ]);
         prune(&mut answers, now);
         let kept: Vec<String> = answers.keys().map(|ask| format!("{ask:?}")).collect();
-        assert_eq!(kept.len(), 2, "{kept:?}");
-        assert!(kept[0].contains("known") && kept[1].contains("fresh"), "{kept:?}");
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        let named = kept
+            .iter()
+            .zip(["known", "refused", "fresh"])
+            .all(|(kept, name)| kept.contains(name));
+        assert!(named, "{kept:?}");
     }
 }

@@ -17,6 +17,7 @@ use sluice_crds::Rollout;
 use sluice_machine::{Commit, Effect, Fact, Hold, Plan, World, guards};
 
 use crate::api::{self, CallError};
+use crate::ask;
 use crate::context::Context;
 use crate::failpoint::{Moment, WriteKind};
 use crate::kinds::Kind;
@@ -222,7 +223,7 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
     };
     match effect {
         Effect::CreateReplicaSet { name, object } => {
-            create(
+            let created = create(
                 context,
                 key,
                 rollout,
@@ -230,7 +231,13 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
                 target(Kind::ReplicaSet, name),
                 object,
             )
-            .await
+            .await;
+            if let Err(CallError::Refused { message, .. }) = &created {
+                // The machine tells the user: the template is wrong.
+                let (ask, answered) = ask::refused(rollout, message);
+                context.known(key, |known| known.answers.insert(ask, answered));
+            }
+            created
         }
         Effect::CreateRun { name, object } => {
             create(

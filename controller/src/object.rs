@@ -46,6 +46,16 @@ pub struct Object<const MANAGERS: bool> {
     pub stored: Arc<Stored>,
 }
 
+/// Why an object is not of the type that it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct DecodeError {
+    /// The field, for example `spec.replicas`.
+    pub path: String,
+    /// What is there, and what would be right.
+    pub problem: String,
+}
+
 impl ObjectName {
     /// A name from its parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
@@ -102,8 +112,21 @@ impl Stored {
     }
 
     /// The object as a type.
-    pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.json)
+    pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        serde_json::from_str(&self.json).map_err(|error| {
+            // Once more, slowly, to find the field. The error above only knows a column of a text that nobody has seen.
+            let again: Result<T, _> = serde_path_to_error::deserialize(self.value());
+            again.err().map_or_else(
+                || DecodeError {
+                    path: ".".to_owned(),
+                    problem: error.to_string(),
+                },
+                |found| DecodeError {
+                    path: found.path().to_string(),
+                    problem: found.into_inner().to_string(),
+                },
+            )
+        })
     }
 }
 
@@ -211,6 +234,19 @@ mod tests {
         let object: Object<false> = serde_json::from_value(service()).unwrap();
         assert_eq!(object.stored.value()["metadata"].get("managedFields"), None);
         assert_eq!(object.meta().resource_version.as_deref(), Some("17"));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_said_with_its_field() {
+        let mut object = service();
+        object["spec"] =
+            json!({ "strategy": { "canary": { "steps": [{ "setWeight": 5 }, { "setWeight": "half" }] } } });
+        let stored = Stored::pack(object, false).unwrap();
+        let error = stored.decode::<sluice_crds::Rollout>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "spec.strategy.canary.steps[1].setWeight: invalid type: string \"half\", expected i32"
+        );
     }
 
     #[test]

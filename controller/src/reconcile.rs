@@ -51,7 +51,7 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
                 context.forget(key);
                 return true;
             }
-            Observed::Undecodable { uid, problem } => return undecodable(context, key, uid, &problem),
+            Observed::Undecodable { uid, problem } => return undecodable(context, key, &uid, &problem),
             Observed::Starting(what) => {
                 tracing::debug!(what, "waits for a first list");
                 context.queue.add_at(key.clone(), Instant::now() + STARTING_POLL);
@@ -217,21 +217,23 @@ pub fn give_up(context: &Context, key: &Key, failure: &Failure) -> bool {
     false
 }
 
-/// Says that a Rollout cannot be decoded, and leaves it alone until it changes. The others go on.
-fn undecodable(context: &Context, key: &Key, uid: String, problem: &str) -> bool {
-    let text = format!("the Rollout cannot be decoded, so nothing is done for it: {problem}");
+/// Says that an object cannot be decoded, and leaves it alone until it changes. The others go on.
+pub fn undecodable(context: &Context, key: &Key, uid: &str, problem: &str) -> bool {
+    let (kind, name) = match key {
+        Key::Rollout(_) => (Kind::Rollout, "Rollout"),
+        Key::Run(_) => (Kind::Run, "AnalysisRun"),
+    };
+    let text = format!("the {name} cannot be decoded, so nothing is done for it: {problem}");
     tracing::warn!(text);
     context
         .metrics
         .undecodable
-        .get_or_create(&KindLabel {
-            kind: Kind::Rollout.label(),
-        })
+        .get_or_create(&KindLabel { kind: kind.label() })
         .inc();
     let involved = Involved {
-        kind: "Rollout",
+        kind: name,
         name: key.name().clone(),
-        uid,
+        uid: uid.to_owned(),
     };
     let event = Event {
         kind: EventKind::Warning,

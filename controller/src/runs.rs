@@ -16,7 +16,6 @@ use crate::incumbent::Incumbent;
 use crate::kinds::Kind;
 use crate::ledger::{ObjectId, PATIENCE};
 use crate::measure;
-use crate::metrics::KindLabel;
 use crate::publish::Involved;
 use crate::queue::Key;
 use crate::reconcile;
@@ -41,7 +40,7 @@ pub async fn run(context: &Arc<Context>, key: &Key) -> bool {
     };
     let run: Arc<AnalysisRun> = match stored.decode() {
         Ok(run) => Arc::new(run),
-        Err(error) => return undecodable(context, key, &error),
+        Err(error) => return reconcile::undecodable(context, key, &stored.uid, &error.to_string()),
     };
     let (answers, in_flight) = results(context, key, &run);
     let world = RunWorld {
@@ -122,18 +121,4 @@ async fn carry_out(
         measure::start(context, key, run, measure);
     }
     Ok(writes)
-}
-
-fn undecodable(context: &Context, key: &Key, error: &serde_json::Error) -> bool {
-    let text = format!("the AnalysisRun cannot be decoded, so nothing is done for it: {error}");
-    tracing::warn!(text);
-    context
-        .metrics
-        .undecodable
-        .get_or_create(&KindLabel {
-            kind: Kind::Run.label(),
-        })
-        .inc();
-    context.known(key, |known| known.trouble = Some(text));
-    true
 }

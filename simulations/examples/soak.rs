@@ -1,6 +1,8 @@
 //! Plays all scenarios for many seeds and tells what went wrong and how fast it went:
 //! `cargo run --release -p sluice-simulations --example soak -- 1 200 [none|faults|chaos] [scenario]`.
 
+#![allow(clippy::cast_precision_loss, reason = "counts for people to read")]
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -7,8 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::inside;
 use crate::plane::component::Component;
-use crate::plane::{Plane, User};
+use crate::plane::{Plane, User, ports};
 use crate::process::{Usage, usage};
+use crate::rights::OWN_NAMESPACE;
 use crate::{http, wait_until};
 
 /// How a controller is started.
@@ -45,16 +46,15 @@ impl ControllerConfig {
     }
 }
 
-/// Gives a user the rights of a controller.
-pub async fn grant(plane: &Plane, user: User) -> Result<()> {
-    let name = user.name();
-    let binding = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: test-{name}}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}\n\
-         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {name}}}]\n"
-    );
-    plane.client.apply("", &binding).await?;
-    Ok(())
+impl ControllerConfig {
+    /// The only controller of the whole cluster.
+    pub fn cluster_wide() -> Self {
+        Self {
+            name: "controller".to_owned(),
+            namespace: None,
+            ..Self::of("all")
+        }
+    }
 }
 
 /// A running controller. It is killed when the value is dropped.
@@ -87,11 +87,23 @@ impl Controller {
             arguments.extend(["--namespaced".to_owned(), format!("--namespace={namespace}")]);
         }
         arguments.extend(config.flags.iter().cloned());
-        let failpoint = config
-            .failpoint
-            .as_deref()
-            .map(|failpoint| ("SLUICE_FAILPOINT", failpoint));
-        let environment: Vec<(&str, &str)> = failpoint.into_iter().collect();
+        // Where its Lease is, as its Deployment says it.
+        let own = match (&config.namespace, config.user) {
+            (Some(namespace), _) => namespace,
+            (None, User::Admin) => "default",
+            (None, _) => OWN_NAMESPACE,
+        };
+        let prometheus = format!("http://127.0.0.1:{}", ports::PROMETHEUS);
+        let mut environment = vec![
+            ("POD_NAMESPACE", own),
+            ("ARGO_ROLLOUTS_PROMETHEUS_ADDRESS", prometheus.as_str()),
+        ];
+        environment.extend(
+            config
+                .failpoint
+                .as_deref()
+                .map(|failpoint| ("SLUICE_FAILPOINT", failpoint)),
+        );
         let component = plane.component(&config.name, &program, &arguments, &environment)?;
         Ok(Self { component, config })
     }
@@ -101,7 +113,7 @@ impl Controller {
         let address = format!("127.0.0.1:{}", self.config.ports.0);
         let component = &mut self.component;
         let what = format!("{} to be ready", component.name);
-        let answer = wait_until(&what, Duration::from_secs(60), || {
+        let answer = wait_until(&what, Duration::from_mins(1), || {
             let death = component.death();
             let address = address.clone();
             async move {
@@ -189,6 +201,11 @@ impl Controller {
             .and_then(Pid::from_raw)
             .context("a process id")?;
         kill_process(id, signal).context("send a signal to the controller")
+    }
+
+    /// How it ended, if it did.
+    pub fn death(&mut self) -> Option<String> {
+        self.component.death()
     }
 
     /// The last lines of its log.

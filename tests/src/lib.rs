@@ -25,6 +25,7 @@ pub mod load;
 pub mod node;
 pub mod plane;
 pub mod process;
+pub mod rights;
 pub mod shop;
 
 pub use client::{Client, wait_until};

@@ -139,28 +139,31 @@ impl Shop {
     /// Applies everything but the Rollout.
     pub async fn surroundings(&self, plane: &Plane) -> Result<()> {
         plane.namespace(&self.space).await?;
-        let backends = match self.strategy.get("canary") {
-            Some(_) => "[{name: shop-stable, port: 80, weight: 100}, {name: shop-canary, port: 80, weight: 0}]",
-            None => "[{name: shop-stable, port: 80}]",
-        };
+        let yaml = [self.services(), self.route(), template(&self.space)].concat();
+        plane.client.apply(&self.space, &yaml).await?;
+        Ok(())
+    }
+
+    /// The two Services as YAML.
+    pub fn services(&self) -> String {
         let service = |name: &str| {
             format!(
                 "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: shop}}, ports: [{{port: 80, targetPort: 5678}}]}}\n---\n"
             )
         };
-        let route = format!(
+        [service("shop-stable"), service("shop-canary")].concat()
+    }
+
+    /// The HTTPRoute as YAML.
+    pub fn route(&self) -> String {
+        let backends = match self.strategy.get("canary") {
+            Some(_) => "[{name: shop-stable, port: 80, weight: 100}, {name: shop-canary, port: 80, weight: 0}]",
+            None => "[{name: shop-stable, port: 80}]",
+        };
+        format!(
             "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: shop}}\nspec:\n  parentRefs: [{{name: box, namespace: default}}]\n  hostnames: [{}]\n  rules: [{{backendRefs: {backends}}}]\n---\n",
             self.host()
-        );
-        let yaml = [
-            service("shop-stable"),
-            service("shop-canary"),
-            route,
-            template(&self.space),
-        ]
-        .concat();
-        plane.client.apply(&self.space, &yaml).await?;
-        Ok(())
+        )
     }
 
     /// Applies the Rollout with a version.

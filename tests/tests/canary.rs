@@ -12,7 +12,7 @@ use sluice_tests::shop::{End, STABLE, Shop, Version, analysis, phase};
 use sluice_tests::{Controller, ControllerConfig, Load, LoadConfig, Plane, PlaneConfig, tests, wait_until};
 
 /// Enough for a step with its analysis on a machine that builds at the same time.
-const STEP: Duration = Duration::from_secs(120);
+const STEP: Duration = Duration::from_mins(2);
 /// Requests per second; half of them on kept connections, half on new ones.
 const RATE: u32 = 500;
 

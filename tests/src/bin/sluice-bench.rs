@@ -33,7 +33,7 @@ const SPACE: &str = "bench";
 /// So many requests of the bench itself are under way at once.
 const PARALLEL: usize = 16;
 /// Enough for all pods of an update to start on two cores.
-const LONG: Duration = Duration::from_secs(900);
+const LONG: Duration = Duration::from_mins(15);
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -63,6 +63,10 @@ struct Cost {
     seconds: f64,
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "one measurement after the other, in the order of the table"
+)]
 async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
     let idle = [("sluice/idle".to_owned(), "/bin/sleep".into())];
     let node = NodeConfig {
