@@ -1,3 +1,5 @@
+//! What Prometheus answers, and what becomes of it.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is asked of Prometheus.
+
 use super::*;
 
 fn made(prometheus: &Value) -> Result<HttpRequest, String> {
