@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::kinds::Kind;
@@ -122,9 +124,31 @@ impl From<kube::Error> for CallError {
     }
 }
 
+/// What a write answers, as far as the ledger needs it. Objects are some kilobytes; this is all that is decoded of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Receipt {
+    /// Metadata of the object as it is now; empty where the answer is no object.
+    #[serde(default)]
+    pub metadata: ReceiptMetadata,
+}
+
+/// Metadata of a [`Receipt`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReceiptMetadata {
+    /// uid.
+    pub uid: String,
+    /// resourceVersion.
+    pub resource_version: String,
+}
+
 /// Sends one request and reads the JSON of its answer.
-pub async fn call(client: &Client, request: Request<Vec<u8>>, timeout: Duration) -> Result<Value, CallError> {
-    match tokio::time::timeout(timeout, client.request::<Value>(request)).await {
+pub async fn call<T: DeserializeOwned>(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    timeout: Duration,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(timeout, client.request::<T>(request)).await {
         Ok(answer) => answer.map_err(CallError::from),
         Err(_) => Err(CallError::Unanswered(format!(
             "no answer within {} ms",
@@ -151,6 +175,15 @@ pub fn get(path: &str) -> Request<Vec<u8>> {
 pub fn get_metadata_list(path: &str) -> Request<Vec<u8>> {
     let mut request = get(path);
     let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    request
+        .headers_mut()
+        .insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
+    request
+}
+
+/// The request, with the wish that only the metadata of the object comes back.
+pub fn metadata_only(mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
     request
         .headers_mut()
         .insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));

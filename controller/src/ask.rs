@@ -51,7 +51,7 @@ async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
     let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
     let object = trial(rollout);
     let path = format!("{}?dryRun=All", Kind::ReplicaSet.path(&ObjectName::new(namespace, "")));
-    match api::call(&context.client, api::post(&path, &object), READ_TIMEOUT).await {
+    match api::call::<Value>(&context.client, api::post(&path, &object), READ_TIMEOUT).await {
         Ok(mut created) => match created.pointer_mut("/spec/template").map(Value::take) {
             Some(template) => Fact::Known(template),
             None => Fact::Unknown(Why::Failed(
@@ -130,14 +130,14 @@ async fn read_endpoints(context: &Context, rollout: &Rollout, service: &str) -> 
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
     let selector = api::query_escape(&format!("kubernetes.io/service-name={service}"));
     let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={selector}");
-    let slices = api::call(&context.client, api::get(&path), READ_TIMEOUT).await?;
+    let slices: Value = api::call(&context.client, api::get(&path), READ_TIMEOUT).await?;
     let targets = ready_targets(&slices);
     if targets.is_empty() {
         return Ok(Endpoints::default());
     }
     let selector = api::query_escape(&pod_selector(rollout));
     let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
-    let pods = api::call(&context.client, api::get_metadata_list(&path), READ_TIMEOUT).await?;
+    let pods: Value = api::call(&context.client, api::get_metadata_list(&path), READ_TIMEOUT).await?;
     Ok(count(&targets, &revisions(&pods)))
 }
 

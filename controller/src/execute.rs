@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{Commit, Effect, Fact, Hold, Plan, World, guards};
 
-use crate::api::{self, CallError};
+use crate::api::{self, CallError, Receipt};
 use crate::ask;
 use crate::context::Context;
 use crate::failpoint::{Moment, WriteKind};
@@ -114,7 +114,7 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
 }
 
 /// Sends one write and notes it in the ledger.
-pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallError> {
+pub async fn send(context: &Context, write: Write<'_>) -> Result<Receipt, CallError> {
     let Write {
         key,
         kind,
@@ -122,6 +122,12 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallErro
         request,
     } = write;
     let name = kind.as_str();
+    // What a deletion answers may be no object, and has no metadata then.
+    let request = if is_delete(kind) {
+        request
+    } else {
+        api::metadata_only(request)
+    };
     let budget = context.leadership.write_budget(WRITE_TIMEOUT);
     let failpoint = context.config.failpoint.as_ref();
     let result = match budget {
@@ -160,16 +166,20 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Value, CallErro
 }
 
 /// What the ledger notes of a successful write. Deletes are noted by who asks for them, who knows the uid.
-fn noted(kind: WriteKind, answer: &Value) -> Option<Wrote> {
-    if matches!(kind, WriteKind::DeleteReplicaSet | WriteKind::DeleteRun) {
+fn noted(kind: WriteKind, receipt: &Receipt) -> Option<Wrote> {
+    if is_delete(kind) {
         return None;
     }
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let version = crate::object::version(text("/metadata/resourceVersion"));
-    Some(Wrote::Version {
-        uid: text("/metadata/uid").to_owned(),
-        version,
-    })
+    let api::ReceiptMetadata { uid, resource_version } = receipt.metadata.clone();
+    match crate::object::version(&resource_version) {
+        // An answer that does not name the version tells nothing about what the caches must see.
+        0 => Some(Wrote::Unknown),
+        version => Some(Wrote::Version { uid, version }),
+    }
+}
+
+fn is_delete(kind: WriteKind) -> bool {
+    matches!(kind, WriteKind::DeleteReplicaSet | WriteKind::DeleteRun)
 }
 
 /// Writes the Rollout itself: first the object, then its status under the resourceVersion that the first returned.
@@ -207,9 +217,7 @@ async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<boo
             what: what.to_owned(),
             source,
         })?;
-        if let Some(returned) = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
-            returned.clone_into(&mut version);
-        }
+        version = answer.metadata.resource_version;
         wrote = true;
     }
     Ok(wrote)

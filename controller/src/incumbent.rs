@@ -100,7 +100,7 @@ impl Lookout {
         let mut result = Incumbent::Nobody;
         for lease in &self.leases {
             let about = format!("the Lease of Argo Rollouts in namespace {}", lease.namespace);
-            match api::call(client, api::get(&leadership::path(lease)), api::READ_TIMEOUT).await {
+            match api::call::<Value>(client, api::get(&leadership::path(lease)), api::READ_TIMEOUT).await {
                 Ok(object) => {
                     notices.clear(&about);
                     notices.answered();

@@ -219,7 +219,7 @@ impl Leadership {
             "spec": lease::released(Timestamp::now()),
         });
         let request = api::merge_patch(&path(&candidacy.lease), &patch);
-        match api::call(client, request, candidacy.terms.retry).await {
+        match api::call::<Value>(client, request, candidacy.terms.retry).await {
             Ok(_) => tracing::info!(lease = %candidacy.lease, "released the Lease"),
             Err(error) => {
                 tracing::warn!(lease = %candidacy.lease, %error, "could not release the Lease; it will expire");
@@ -250,7 +250,7 @@ fn trouble(candidacy: &Candidacy, notices: &Notices, error: &CallError) {
 }
 
 async fn read(client: &Client, candidacy: &Candidacy, timeout: Duration) -> Result<Option<Held>, CallError> {
-    match api::call(client, api::get(&path(&candidacy.lease)), timeout).await {
+    match api::call::<Value>(client, api::get(&path(&candidacy.lease)), timeout).await {
         Ok(lease) => Ok(Some(Held::read(&lease))),
         Err(CallError::NotFound(_)) => Ok(None),
         Err(error) => Err(error),
@@ -277,7 +277,7 @@ async fn write(client: &Client, candidacy: &Candidacy, step: &Step, before: Opti
         }
     };
     // Shorter than what is left of the lease when the renewal fails once.
-    api::call(client, request, terms.renew_deadline / 2)
+    api::call::<Value>(client, request, terms.renew_deadline / 2)
         .await
         .map(|lease| Held::read(&lease))
 }

@@ -193,7 +193,7 @@ async fn take(context: &Context, run: &AnalysisRun, key: &MeasureKey) -> Taken {
 /// which one it lacks.
 async fn read_secret(context: &Context, namespace: &str, reference: &SecretRef) -> Option<String> {
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{}", reference.name);
-    match api::call(&context.client, api::get(&path), READ_TIMEOUT).await {
+    match api::call::<Value>(&context.client, api::get(&path), READ_TIMEOUT).await {
         Ok(secret) => {
             let data = secret.get("data")?.get(&reference.key).and_then(Value::as_str)?;
             let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;

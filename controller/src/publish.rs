@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{Event, EventKind, hash};
@@ -154,7 +155,8 @@ impl Sender {
 
 async fn send(client: &Client, collection: &ObjectName, object: &Value) -> Result<(), CallError> {
     let path = format!("/api/v1/namespaces/{}/events", collection.namespace);
-    api::call(client, api::post(&path, object), TIMEOUT).await.map(drop)
+    let request = api::metadata_only(api::post(&path, object));
+    api::call::<IgnoredAny>(client, request, TIMEOUT).await.map(drop)
 }
 
 /// The Event object. Its name depends on the object that it is about and on what the event says, on nothing else.

@@ -1,15 +1,19 @@
 //! The work queue: which key to reconcile next.
 //!
 //! A key is queued once however often it is added, is worked on by one task at a time, and comes back when it was added
-//! while it was worked on. Keys may be added for a later time; an earlier time wins.
+//! while it was worked on. Keys may be added for a later time; an earlier time wins. After work on a key it rests for a
+//! moment, so that events that come together lead to one more piece of work and not to several.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::object::ObjectName;
+
+/// How long a key rests. A write, its own watch event and the controller that answers to it are some milliseconds apart.
+const REST: Duration = Duration::from_millis(20);
 
 /// What is reconciled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +31,7 @@ pub struct Line {
     queued: BTreeSet<Key>,
     running: BTreeSet<Key>,
     dirty: BTreeSet<Key>,
+    resting: BTreeMap<Key, Instant>,
     wakes: BTreeSet<(Instant, Key)>,
     wake_of: BTreeMap<Key, Instant>,
     closed: bool,
@@ -59,9 +64,11 @@ impl std::fmt::Display for Key {
 
 impl Line {
     /// Wants a key reconciled as soon as possible.
-    pub fn add(&mut self, key: Key) {
+    pub fn add(&mut self, key: Key, now: Instant) {
         if self.running.contains(&key) {
             self.dirty.insert(key);
+        } else if let Some(until) = self.resting.get(&key).copied().filter(|until| *until > now) {
+            self.add_at(key, until);
         } else if self.queued.insert(key.clone()) {
             self.ready.push_back(key);
         }
@@ -88,8 +95,9 @@ impl Line {
             }
             self.wakes.pop_first();
             self.wake_of.remove(&key);
-            self.add(key);
+            self.add(key, now);
         }
+        self.resting.retain(|_, until| *until > now);
         if self.closed {
             return None;
         }
@@ -103,10 +111,11 @@ impl Line {
     }
 
     /// Work on a key has ended.
-    pub fn done(&mut self, key: &Key) {
+    pub fn done(&mut self, key: &Key, now: Instant) {
         self.running.remove(key);
+        self.resting.insert(key.clone(), now + REST);
         if self.dirty.remove(key) {
-            self.add(key.clone());
+            self.add(key.clone(), now);
         }
     }
 
@@ -124,13 +133,14 @@ impl Line {
 impl Queue {
     /// See [`Line::add`].
     pub fn add(&self, key: Key) {
-        self.with(|line| line.add(key));
+        self.with(|line| line.add(key, Instant::now()));
         self.changed.notify_one();
     }
 
     /// Adds many.
     pub fn add_all(&self, keys: impl IntoIterator<Item = Key>) {
-        self.with(|line| keys.into_iter().for_each(|key| line.add(key)));
+        let now = Instant::now();
+        self.with(|line| keys.into_iter().for_each(|key| line.add(key, now)));
         self.changed.notify_one();
     }
 
@@ -142,7 +152,7 @@ impl Queue {
 
     /// See [`Line::done`].
     pub fn done(&self, key: &Key) {
-        self.with(|line| line.done(key));
+        self.with(|line| line.done(key, Instant::now()));
         self.changed.notify_one();
     }
 
@@ -194,7 +204,7 @@ mod tests {
     fn a_key_added_often_is_given_out_once_and_in_order_of_arrival() {
         let (mut line, now) = (Line::default(), Instant::now());
         for name in ["b", "a", "b", "b"] {
-            line.add(key(name));
+            line.add(key(name), now);
         }
         assert_eq!(
             (line.take(now), line.take(now), line.take(now)),
@@ -203,17 +213,27 @@ mod tests {
     }
 
     #[test]
-    fn a_running_key_is_not_given_out_again_before_it_is_done() {
+    fn a_running_key_is_not_given_out_again_before_it_is_done_and_has_rested() {
         let (mut line, now) = (Line::default(), Instant::now());
-        line.add(key("a"));
+        line.add(key("a"), now);
         assert_eq!(line.take(now), Some(key("a")));
-        line.add(key("a"));
-        line.add(key("a"));
+        line.add(key("a"), now);
+        line.add(key("a"), now);
         assert_eq!(line.take(now), None, "it is running");
-        line.done(&key("a"));
-        assert_eq!(line.take(now), Some(key("a")), "it was added while it ran");
-        line.done(&key("a"));
-        assert_eq!(line.take(now), None);
+        line.done(&key("a"), now);
+        assert_eq!((line.take(now), line.next_wake()), (None, Some(now + REST)), "it rests");
+        line.add(key("a"), now + REST / 2);
+        assert_eq!(line.take(now + REST / 2), None, "it still rests");
+        let later = now + REST;
+        assert_eq!(line.take(later), Some(key("a")), "it was added while it ran");
+        line.done(&key("a"), later);
+        assert_eq!((line.take(later + REST), line.next_wake()), (None, None));
+        line.add(key("a"), later + REST);
+        assert_eq!(
+            line.take(later + REST),
+            Some(key("a")),
+            "after a rest, work begins at once"
+        );
     }
 
     #[test]
@@ -226,11 +246,11 @@ mod tests {
         line.add_at(key("a"), after(2));
         assert_eq!((line.next_wake(), line.take(after(1))), (Some(after(2)), None));
         assert_eq!((line.take(after(2)), line.next_wake()), (Some(key("a")), None));
-        line.done(&key("a"));
+        line.done(&key("a"), after(2));
         line.add_at(key("a"), after(5));
-        line.add(key("a"));
+        line.add(key("a"), after(3));
         assert_eq!(line.take(after(3)), Some(key("a")));
-        line.done(&key("a"));
+        line.done(&key("a"), after(3));
         assert_eq!(
             (line.take(after(6)), line.next_wake()),
             (None, None),
@@ -241,12 +261,12 @@ mod tests {
     #[test]
     fn a_wake_that_comes_while_the_key_runs_is_kept() {
         let (mut line, now) = (Line::default(), Instant::now());
-        line.add(key("a"));
+        line.add(key("a"), now);
         line.take(now);
         line.add_at(key("a"), now);
         assert_eq!(line.take(now), None);
-        line.done(&key("a"));
-        assert_eq!(line.take(now), Some(key("a")));
+        line.done(&key("a"), now);
+        assert_eq!(line.take(now + REST), Some(key("a")));
     }
 
     #[tokio::test(start_paused = true)]
