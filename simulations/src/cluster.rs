@@ -77,6 +77,9 @@ impl Cluster {
             .map(|number| Process::new(number, config.shell.clone()))
             .collect();
         processes.iter_mut().for_each(|process| process.start(&mut kernel));
+        if !kernel.faults.active {
+            kernel.clock.after(kernel.faults.faults.from, Actor::FaultsBegin);
+        }
         if let Some(until) = kernel.faults.faults.until {
             kernel.clock.after(until, Actor::FaultsEnd);
         }
@@ -162,7 +165,7 @@ impl Cluster {
     /// Whether nothing is left to happen but what happens for ever.
     fn is_settled(&self) -> bool {
         let endless = |actor: &Actor| match actor {
-            Actor::Chaos | Actor::FaultsEnd => true,
+            Actor::Chaos | Actor::FaultsBegin | Actor::FaultsEnd => true,
             Actor::Process { process, epoch, step } => {
                 *epoch != self.processes[*process].epoch() || !self.processes[*process].awaits(step)
             }
@@ -234,9 +237,10 @@ impl Cluster {
                 }
             }
             Actor::Chaos => self.chaos(),
+            Actor::FaultsBegin => kernel.faults.active = true,
             Actor::FaultsEnd => {
                 kernel.note(|| "faults end".to_owned());
-                kernel.faults.ended = true;
+                kernel.faults.active = false;
                 // What was lost is made up for by the next list.
                 for process in &mut self.processes {
                     if process.is_alive() {

@@ -30,6 +30,8 @@ pub struct Faults {
     pub writes: BTreeMap<u64, WriteFault>,
     /// Faults that are drawn.
     pub rates: Rates,
+    /// When the drawn faults begin, since the start.
+    pub from: SignedDuration,
     /// When the drawn faults end; never where absent.
     pub until: Option<SignedDuration>,
 }
@@ -124,21 +126,18 @@ pub(crate) struct FaultState {
     pub(crate) faults: Faults,
     /// Writes that the controller attempted.
     pub(crate) writes: u64,
-    pub(crate) ended: bool,
+    /// Whether drawn faults happen now.
+    pub(crate) active: bool,
 }
 
 impl FaultState {
     pub(crate) fn new(faults: Faults) -> FaultState {
-        FaultState {
-            faults,
-            writes: 0,
-            ended: false,
-        }
+        FaultState { active: faults.from.is_zero(), faults, writes: 0 }
     }
 
     /// Rates that are in force now.
     pub(crate) fn rates(&self) -> Option<&Rates> {
-        (!self.ended && self.faults.rates != Rates::default()).then_some(&self.faults.rates)
+        (self.active && self.faults.rates != Rates::default()).then_some(&self.faults.rates)
     }
 
     /// Counts a write and tells what goes wrong with it.

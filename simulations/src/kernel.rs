@@ -63,6 +63,8 @@ pub(crate) enum Actor {
     Command(Box<Command>),
     /// A second passes for the faults of pods and nodes.
     Chaos,
+    /// Faults begin.
+    FaultsBegin,
     /// Faults end: from here on the cluster must converge.
     FaultsEnd,
 }

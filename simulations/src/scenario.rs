@@ -16,6 +16,9 @@ const TRAFFIC_FROM: SignedDuration = SignedDuration::from_secs(30);
 /// Keeps the stream that mixes faults apart from the stream that plays.
 const FAULTS: u64 = 0xfa17;
 
+/// How often everything is listed where events are lost.
+const RESYNC: SignedDuration = SignedDuration::from_secs(60);
+
 /// What happens in a simulation.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -138,7 +141,8 @@ impl Scenario {
         }
     }
 
-    /// Plays it with a random mixture of faults between controller and API server, which end after `until`.
+    /// Plays it with a random mixture of faults between controller and API server, which begin with the requests and
+    /// end after `until`.
     pub fn play_with_faults(&self, seed: u64, until: SignedDuration) -> Played {
         self.play_with(Rates::swarm(&mut Random::new(seed ^ FAULTS)), seed, until)
     }
