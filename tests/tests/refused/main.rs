@@ -1,8 +1,11 @@
 //! Wrong objects: each is refused by the API server or by InvalidSpec, with the field and what would be right; nothing else
 //! suffers from them; and what is mended goes on.
 
+mod later;
+mod midway;
 mod neighbour;
 mod objects;
+mod undecodable;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,14 +29,17 @@ use crate::objects::{Base, By, ROWS, Row};
 const SOON: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    let config = PlaneConfig {
-        prometheus: false,
-        ..PlaneConfig::default()
-    };
     sluice_tests::main(
         "refused",
-        config,
-        tests![wrong_objects_are_refused_and_a_neighbour_does_not_notice],
+        PlaneConfig::default(),
+        tests![
+            wrong_objects_are_refused_and_a_neighbour_does_not_notice,
+            midway::a_strategy_that_becomes_invalid_in_mid_canary_stops_progress_and_nothing_else,
+            midway::a_pod_template_that_is_refused_in_mid_canary_stops_progress_and_nothing_else,
+            midway::a_missing_template_in_mid_canary_stops_progress_and_nothing_else,
+            later::references_that_come_later_are_noticed_and_the_rollout_goes_on,
+            undecodable::objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_not_notice,
+        ],
     )
 }
 
