@@ -16,8 +16,7 @@
 //!   an abort must get through.
 //!
 //! Patches replace the whole list of rules, as merge patches must, by the list just read, under its resourceVersion. The members
-//! of each JSON object in it keep their order or come out sorted, depending on whether the feature `preserve_order` of
-//! `serde_json` is on somewhere in the build. Both mean the same; nothing here relies on either.
+//! of each JSON object in it keep their order; nothing here relies on it.
 
 use std::collections::BTreeMap;
 

@@ -63,19 +63,19 @@ fn the_configuration_of_argos_plugin_is_understood() {
           httpRouteSelector: {matchLabels: {a: b}}, grpcRouteSelector: {}, tcpRouteSelector: {}, tlsRouteSelector: {},
           inProgressLabelKey: k, inProgressLabelValue: v, disableInProgressLabel: false}",
         expect![[r#"
-            disableInProgressLabel is false, which asks for a label on routes; that is not supported yet: set it to true
             grpcRoute is not supported yet: remove it
-            grpcRouteSelector is not supported yet: remove it
             grpcRoutes is not supported yet: remove it
-            httpRouteSelector is not supported yet: remove it
-            inProgressLabelKey is not supported yet: remove it
-            inProgressLabelValue is not supported yet: remove it
             tcpRoute is not supported yet: remove it
-            tcpRouteSelector is not supported yet: remove it
             tcpRoutes is not supported yet: remove it
             tlsRoute is not supported yet: remove it
+            tlsRoutes is not supported yet: remove it
+            httpRouteSelector is not supported yet: remove it
+            grpcRouteSelector is not supported yet: remove it
+            tcpRouteSelector is not supported yet: remove it
             tlsRouteSelector is not supported yet: remove it
-            tlsRoutes is not supported yet: remove it"#]],
+            inProgressLabelKey is not supported yet: remove it
+            inProgressLabelValue is not supported yet: remove it
+            disableInProgressLabel is false, which asks for a label on routes; that is not supported yet: set it to true"#]],
     );
     check(
         "only what does not yet",
@@ -101,8 +101,8 @@ fn the_configuration_of_argos_plugin_is_understood() {
         "unknown, and small letters",
         "{httproute: a, banana: 1}",
         expect![[r#"
-        banana is not a field of this configuration: remove it
-        httproute is not a field of this configuration: write `httpRoute`"#]],
+        httproute is not a field of this configuration: write `httpRoute`
+        banana is not a field of this configuration: remove it"#]],
     );
     check(
         "our rules are not the plugin's",

@@ -51,7 +51,7 @@ fn an_edit_changes_the_revision_in_the_selector_and_records_it() {
         "{selector: {app: a}, ports: [{port: 80}]}",
         "{}",
         expect![[
-            r#"{"selector":{"rollouts-pod-template-hash":"b"}} {"ports":[{"port":80}],"selector":{"app":"a","rollouts-pod-template-hash":"b"}}"#
+            r#"{"selector":{"rollouts-pod-template-hash":"b"}} {"selector":{"app":"a","rollouts-pod-template-hash":"b"},"ports":[{"port":80}]}"#
         ]],
     );
     check(
