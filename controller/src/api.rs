@@ -26,6 +26,9 @@ pub enum CallError {
     /// There is an object of this name (409).
     #[error("the object exists already")]
     AlreadyExists,
+    /// There is an object of this name, and it belongs to somebody else.
+    #[error("{0} exists and does not belong to this Rollout")]
+    Taken(String),
     /// There is no such object or kind (404).
     #[error("not found: {0}")]
     NotFound(String),
@@ -71,6 +74,7 @@ impl CallError {
         match self {
             CallError::Conflict(_) => "conflict",
             CallError::AlreadyExists => "already-exists",
+            CallError::Taken(_) => "taken",
             CallError::NotFound(_) => "not-found",
             CallError::Forbidden(_) => "forbidden",
             CallError::Refused { .. } => "refused",
@@ -84,7 +88,9 @@ impl CallError {
     /// When to try again.
     pub fn retry(&self) -> Retry {
         match self {
-            CallError::Conflict(_) | CallError::AlreadyExists | CallError::NotFound(_) => Retry::AwaitChange,
+            CallError::Conflict(_) | CallError::AlreadyExists | CallError::Taken(_) | CallError::NotFound(_) => {
+                Retry::AwaitChange
+            }
             CallError::Throttled(wait) => Retry::After(*wait),
             CallError::Forbidden(_)
             | CallError::Refused { .. }

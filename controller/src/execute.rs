@@ -240,10 +240,17 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
                 object,
             )
             .await;
-            if let Err(CallError::Refused { message, .. }) = &created {
+            match &created {
                 // The machine tells the user: the template is wrong.
-                let (ask, answered) = ask::refused(rollout, message);
-                context.known(key, |known| known.answers.insert(ask, answered));
+                Err(CallError::Refused { message, .. }) => {
+                    let (ask, answered) = ask::refused(rollout, message);
+                    context.known(key, |known| known.answers.insert(ask, answered));
+                }
+                // The machine takes another name.
+                Err(CallError::Taken(_)) => {
+                    context.known(key, |known| known.memory.taken.insert(name.clone()));
+                }
+                _ => {}
             }
             created
         }
@@ -371,8 +378,7 @@ async fn delete(
     }
 }
 
-/// Creates an object that the Rollout owns. Where there is one of that name already, it is as good as created if it is ours;
-/// otherwise nothing can be done but wait until it is out of the way.
+/// Creates an object that the Rollout owns. Where there is one of that name already, it is as good as created if it is ours.
 async fn create(
     context: &Context,
     key: &Key,
@@ -397,10 +403,7 @@ async fn create(
         Ok(_) => Ok(()),
         Err(CallError::AlreadyExists) => match watch::refresh(context, &target).await? {
             Some(found) if found.controller == rollout.metadata.uid => Ok(()),
-            Some(_) => Err(CallError::Conflict(format!(
-                "{} {} exists and does not belong to this Rollout: delete or rename it",
-                target.kind, target.name
-            ))),
+            Some(_) => Err(CallError::Taken(format!("{} {}", target.kind, target.name))),
             None => Err(CallError::NotFound(format!(
                 "{} {} came and went",
                 target.kind, target.name

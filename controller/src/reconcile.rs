@@ -164,7 +164,11 @@ async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, 
         Outcome::Failed(failure) => {
             // The memory of a commit that was not made would be wrong; without one it is only what was seen.
             if plan.commit.is_none() {
-                context.known(key, |known| known.memory = plan.memory.clone());
+                context.known(key, |known| {
+                    let taken = std::mem::take(&mut known.memory.taken);
+                    known.memory = plan.memory.clone();
+                    known.memory.taken.extend(taken);
+                });
             }
             give_up(context, key, &failure)
         }

@@ -295,7 +295,7 @@ async fn a_read_that_fails_before_an_irreversible_effect_stops_it() {
 
 #[tokio::test]
 async fn an_object_that_exists_already_is_ours_or_in_the_way() {
-    for (owner, wanted) in [("r1", "done"), ("somebody-else", "conflict")] {
+    for (owner, wanted, remembered) in [("r1", "done", None), ("somebody-else", "taken", Some("shop-fresh"))] {
         let (client, log) = client(move |asked| match asked.method.as_str() {
             "POST" => failure(409, "AlreadyExists"),
             "GET" if asked.path.contains("shop-fresh") => Answer::Object(200, replica_set("fresh", 50, 0, owner)),
@@ -316,6 +316,9 @@ async fn an_object_that_exists_already_is_ours_or_in_the_way() {
             Outcome::Refused(_) => "refused",
         };
         assert_eq!(outcome, wanted, "owned by {owner}");
+        // So that the machine gives the next one another name.
+        let taken = context.known(&key(), |known| known.memory.taken.first().cloned());
+        assert_eq!(taken.as_deref(), remembered, "owned by {owner}");
         assert_eq!(
             log.lines(),
             [format!("POST {SETS}?{MANAGER}"), format!("GET {SETS}/shop-fresh")]

@@ -1,6 +1,6 @@
 //! What the shell observed, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -215,6 +215,9 @@ pub struct Memory {
     pub contested: BTreeMap<String, Option<String>>,
     /// Since when counts or texts of the status are behind, where they are.
     pub stale_since: Option<Timestamp>,
+    /// Names of ReplicaSets that a create found taken by somebody else's. The shell adds them; the machine drops them when the
+    /// new ReplicaSet exists.
+    pub taken: BTreeSet<String>,
 }
 
 impl<T> Fact<T> {

@@ -32,6 +32,8 @@ pub(super) struct Context<'a> {
     pub template_id: String,
     /// Number that the present revision has or gets.
     pub revision: u64,
+    /// How often the name of a new ReplicaSet was found to be taken.
+    pub collisions: i32,
 }
 
 impl<'a> Context<'a> {
@@ -65,11 +67,15 @@ impl<'a> Context<'a> {
                 Some(Fact::Unknown(why)) => return Err(unknown("the pod template with defaults", why.clone())),
             },
         };
-        let salt = status.and_then(|status| status.collision_count).unwrap_or(0);
-        let new_hash = new.map_or_else(
-            || hash::short(template, u32::try_from(salt).unwrap_or(0)),
-            |set| set.hash.clone(),
-        );
+        let name = rollout.metadata.name.as_deref().unwrap_or_default();
+        let recorded_collisions = status.and_then(|status| status.collision_count).unwrap_or(0);
+        let (new_hash, collisions) = match new {
+            Some(set) => {
+                turn.memory.taken.clear();
+                (set.hash.clone(), recorded_collisions)
+            }
+            None => free_hash(world, name, template, recorded_collisions),
+        };
         let highest = sets.iter().map(|set| revision_of(set)).max().unwrap_or(0);
         let revision = match new {
             Some(set) if revision_of(set) == highest && highest > 0 => highest,
@@ -78,7 +84,7 @@ impl<'a> Context<'a> {
         Ok(Some(Context {
             world,
             rollout,
-            name: rollout.metadata.name.as_deref().unwrap_or_default(),
+            name,
             namespace: rollout.metadata.namespace.as_deref().unwrap_or_default(),
             replicas: rollout
                 .spec
@@ -89,6 +95,7 @@ impl<'a> Context<'a> {
             new_hash,
             template_id,
             revision,
+            collisions,
         }))
     }
 
@@ -159,6 +166,19 @@ fn was_refused(world: &World, template_id: &str) -> bool {
     };
     let was_invalid = world.rollout.status.as_ref().is_some_and(conditions::is_invalid);
     world.answers.contains_key(&ask) || was_invalid && validate::rollout(&world.rollout).is_empty()
+}
+
+/// The hash of a template whose ReplicaSet has no name that is known to be taken, and the number of collisions that led to it.
+fn free_hash(world: &World, rollout: &str, template: &Value, recorded: i32) -> (String, i32) {
+    let mut collisions = recorded.max(0);
+    loop {
+        let hash = hash::short(template, collisions.unsigned_abs());
+        let replica_set = format!("{rollout}-{hash}");
+        if !world.memory.taken.contains(&replica_set) {
+            return (hash, collisions);
+        }
+        collisions += 1;
+    }
 }
 
 pub(super) fn revision_of(set: &ReplicaSet) -> u64 {

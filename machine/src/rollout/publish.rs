@@ -30,6 +30,7 @@ pub(super) fn describe(
         .metadata
         .generation
         .map(|generation| generation.to_string());
+    status.collision_count = (context.collisions > 0).then_some(context.collisions);
     status.selector = context.rollout.spec.selector.as_ref().map(selector_text);
     if context.has_router() {
         describe_weights(turn, context, traffic, status);

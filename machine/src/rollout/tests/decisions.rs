@@ -434,3 +434,26 @@ fn what_is_not_known_holds_and_never_looks_like_a_change() {
         ],
     );
 }
+
+#[test]
+fn a_replica_set_whose_name_is_taken_gets_another_name_and_the_collision_is_counted() {
+    let mut scene = scene(2, basic(json!([{ "setWeight": 50 }])));
+    let first = hash_of("v1");
+    scene.world.memory.taken.insert(format!("shop-{first}"));
+    let plan = crate::decide(scene.now, &scene.world);
+    let status = plan
+        .commit
+        .and_then(|commit| commit.status)
+        .expect("a new revision is committed");
+    let second = hash::short(&template("v1"), 1);
+    assert_eq!(
+        (&status["status"]["collisionCount"], &status["status"]["currentPodHash"]),
+        (&json!(1), &json!(second)),
+    );
+    let created = plan.effects.iter().find_map(|effect| match effect {
+        crate::Effect::CreateReplicaSet { name, .. } => Some(name.clone()),
+        _ => None,
+    });
+    assert_ne!(first, second);
+    assert_eq!(created, Some(format!("shop-{second}")));
+}
