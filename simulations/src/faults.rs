@@ -132,7 +132,11 @@ pub(crate) struct FaultState {
 
 impl FaultState {
     pub(crate) fn new(faults: Faults) -> FaultState {
-        FaultState { active: faults.from.is_zero(), faults, writes: 0 }
+        FaultState {
+            active: faults.from.is_zero(),
+            faults,
+            writes: 0,
+        }
     }
 
     /// Rates that are in force now.

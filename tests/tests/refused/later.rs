@@ -37,27 +37,48 @@ pub async fn references_that_come_later_are_noticed_and_the_rollout_goes_on(plan
     let template = format!("{at}.steps[1].analysis.templates[0].templateName");
     let route = shop.route();
     let rows = [
-        (services[0], format!("{at}.stableService: service \"shop-stable\" not found")),
-        (services[1], format!("{at}.canaryService: service \"shop-canary\" not found")),
-        (route.as_str(), format!("{at}.trafficRouting: HTTPRoute {SPACE}/shop not found")),
+        (
+            services[0],
+            format!("{at}.stableService: service \"shop-stable\" not found"),
+        ),
+        (
+            services[1],
+            format!("{at}.canaryService: service \"shop-canary\" not found"),
+        ),
+        (
+            route.as_str(),
+            format!("{at}.trafficRouting: HTTPRoute {SPACE}/shop not found"),
+        ),
         (TEMPLATES[0], format!("{template}: AnalysisTemplate 'own' not found")),
-        (TEMPLATES[1], format!("{template}: ClusterAnalysisTemplate 'everybodys' not found")),
+        (
+            TEMPLATES[1],
+            format!("{template}: ClusterAnalysisTemplate 'everybodys' not found"),
+        ),
     ];
     for (index, (yaml, says)) in rows.iter().enumerate() {
         let gone: Vec<&String> = rows[..index].iter().map(|(_, says)| says).collect();
         shop.status(&plane, says, if index == 0 { UPDATE } else { NOTICED }, |status| {
             let message = status.message.as_deref().unwrap_or_default();
-            phase(status) == "Degraded" && message.contains(says.as_str()) && !gone.iter().any(|gone| message.contains(gone.as_str()))
+            phase(status) == "Degraded"
+                && message.contains(says.as_str())
+                && !gone.iter().any(|gone| message.contains(gone.as_str()))
         })
         .await?;
         plane.client.apply(SPACE, yaml).await?;
     }
     let mended = Instant::now();
     shop.status(&plane, "no InvalidSpec", NOTICED, |status| {
-        status.conditions.iter().flatten().all(|condition| condition.type_ != "InvalidSpec")
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .all(|condition| condition.type_ != "InvalidSpec")
     })
     .await?;
-    println!("  the last one was noticed {:.0?} after it was applied", mended.elapsed());
+    println!(
+        "  the last one was noticed {:.0?} after it was applied",
+        mended.elapsed()
+    );
     shop.healthy(&plane, UPDATE).await?;
 
     // The whole of it works: an update with its analysis.
@@ -67,7 +88,13 @@ pub async fn references_that_come_later_are_noticed_and_the_rollout_goes_on(plan
     let runs = plane.client.api("argoproj.io/v1alpha1", "AnalysisRun", SPACE).await?;
     let runs = runs.list(&kube::api::ListParams::default()).await?.items;
     let run = runs.first().context("a run of the analysis")?;
-    ensure!(runs.len() == 1 && run.data.pointer("/status/phase") == Some(&json!("Successful")), "{runs:?}");
-    plane.client.delete("argoproj.io/v1alpha1", "ClusterAnalysisTemplate", "", "everybodys").await?;
+    ensure!(
+        runs.len() == 1 && run.data.pointer("/status/phase") == Some(&json!("Successful")),
+        "{runs:?}"
+    );
+    plane
+        .client
+        .delete("argoproj.io/v1alpha1", "ClusterAnalysisTemplate", "", "everybodys")
+        .await?;
     controller.stop().await
 }

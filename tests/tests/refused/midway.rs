@@ -27,14 +27,19 @@ const V3: Version = Version { name: "v3", ..V1 };
 /// Requests per second; none may fail, whatever is invalid.
 const RATE: u32 = 100;
 
-pub async fn a_strategy_that_becomes_invalid_in_mid_canary_stops_progress_and_nothing_else(plane: Arc<Plane>) -> Result<()> {
+pub async fn a_strategy_that_becomes_invalid_in_mid_canary_stops_progress_and_nothing_else(
+    plane: Arc<Plane>,
+) -> Result<()> {
     let wrong = json!({ "strategy": { "canary": { "maxSurge": "lots" } } });
     let says = "spec.strategy.canary.maxSurge: must be a number of pods";
     play(&plane, "mid-strategy", &wrong, says).await
 }
 
-pub async fn a_pod_template_that_is_refused_in_mid_canary_stops_progress_and_nothing_else(plane: Arc<Plane>) -> Result<()> {
-    let containers = json!([{ "name": "backend", "image": "sluice/backend:v2", "ports": [{ "containerPort": 70000 }] }]);
+pub async fn a_pod_template_that_is_refused_in_mid_canary_stops_progress_and_nothing_else(
+    plane: Arc<Plane>,
+) -> Result<()> {
+    let containers =
+        json!([{ "name": "backend", "image": "sluice/backend:v2", "ports": [{ "containerPort": 70000 }] }]);
     let wrong = json!({ "template": { "spec": { "containers": containers } } });
     let says = "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 70000";
     play(&plane, "mid-template", &wrong, says).await
@@ -61,10 +66,17 @@ async fn play(plane: &Plane, space: &str, wrong: &Value, says: &str) -> Result<(
     shop.command(plane, json!({ "abort": true })).await?;
     shop.in_force(plane, 0, STEP).await?;
     let aborted = invalid(plane, &shop, says, |status| status.aborted_at.is_some()).await?;
-    ensure!(aborted.stable_rs == paused.stable_rs, "the abort led to another stable revision");
+    ensure!(
+        aborted.stable_rs == paused.stable_rs,
+        "the abort led to another stable revision"
+    );
     apply(plane, &shop, V2, &json!({ "replicas": 3 })).await?;
     shop.status(plane, "the abort, once the spec is mended", STEP, |status| {
-        phase(status) == "Degraded" && status.message.as_ref().is_some_and(|message| message.starts_with("RolloutAborted"))
+        phase(status) == "Degraded"
+            && status
+                .message
+                .as_ref()
+                .is_some_and(|message| message.starts_with("RolloutAborted"))
     })
     .await?;
 
@@ -76,10 +88,18 @@ async fn play(plane: &Plane, space: &str, wrong: &Value, says: &str) -> Result<(
     apply(plane, &shop, V3, &json!({ "replicas": 4 })).await?;
     shop.healthy(plane, STEP).await?;
     let steps = history.distinct(|rollout| rollout.pointer("/status/currentStepIndex").and_then(Value::as_i64))?;
-    ensure!(steps == [1, 2], "the update that was promoted at step 1 went over the steps {steps:?} once it was mended");
+    ensure!(
+        steps == [1, 2],
+        "the update that was promoted at step 1 went over the steps {steps:?} once it was mended"
+    );
     load.version_after(Instant::now(), "v3", STEP).await?;
     let traffic = load.stop().await?.after(mark);
-    println!("  {} requests, {} failed, by version {:?}", traffic.records().len(), traffic.failures().len(), traffic.by_version());
+    println!(
+        "  {} requests, {} failed, by version {:?}",
+        traffic.records().len(),
+        traffic.failures().len(),
+        traffic.by_version()
+    );
     traffic.assert_no_failure()?;
     controller.stop().await
 }
@@ -87,7 +107,9 @@ async fn play(plane: &Plane, space: &str, wrong: &Value, says: &str) -> Result<(
 /// Deploys a version and waits until half of the traffic is on it and the update pauses.
 async fn half_way(plane: &Plane, shop: &Shop, version: Version) -> Result<RolloutStatus> {
     shop.deploy(plane, version).await?;
-    let paused = shop.status(plane, "a pause", STEP, |status| phase(status) == "Paused").await?;
+    let paused = shop
+        .status(plane, "a pause", STEP, |status| phase(status) == "Paused")
+        .await?;
     shop.in_force(plane, 50, Duration::ZERO).await?;
     Ok(paused)
 }
@@ -116,16 +138,29 @@ async fn becomes_invalid(
     let status = invalid(plane, shop, says, |_| true).await?;
     ensure!(status.pause_conditions.is_none(), "the promotion was not recorded");
     let place = |rollout: &Value| {
-        let weight = rollout.pointer("/status/canary/weights/canary/weight").and_then(Value::as_i64);
-        Some((rollout.pointer("/status/currentStepIndex").and_then(Value::as_i64), weight))
+        let weight = rollout
+            .pointer("/status/canary/weights/canary/weight")
+            .and_then(Value::as_i64);
+        Some((
+            rollout.pointer("/status/currentStepIndex").and_then(Value::as_i64),
+            weight,
+        ))
     };
     let places = history.distinct(place)?;
-    ensure!(places == [(Some(1), Some(50))], "(step, weight) went over {places:?} although the spec was invalid");
+    ensure!(
+        places == [(Some(1), Some(50))],
+        "(step, weight) went over {places:?} although the spec was invalid"
+    );
     shop.in_force(plane, 50, Duration::ZERO).await
 }
 
 /// Waits for InvalidSpec with this text, at the present generation.
-async fn invalid(plane: &Plane, shop: &Shop, says: &str, and: impl Fn(&RolloutStatus) -> bool) -> Result<RolloutStatus> {
+async fn invalid(
+    plane: &Plane,
+    shop: &Shop,
+    says: &str,
+    and: impl Fn(&RolloutStatus) -> bool,
+) -> Result<RolloutStatus> {
     shop.status(plane, &format!("InvalidSpec with `{says}`"), STEP, |status| {
         let message = status.message.as_deref().unwrap_or_default();
         phase(status) == "Degraded" && message.starts_with("InvalidSpec: ") && message.contains(says) && and(status)

@@ -24,12 +24,20 @@ const API: &str = "argoproj.io/v1alpha1";
 
 /// A definition and the place in its schema that is made to admit anything.
 const LOOSENED: [(&str, &str); 3] = [
-    ("rollouts.argoproj.io", "/properties/spec/properties/progressDeadlineSeconds"),
-    ("analysistemplates.argoproj.io", "/properties/spec/properties/metrics/items/properties/interval"),
+    (
+        "rollouts.argoproj.io",
+        "/properties/spec/properties/progressDeadlineSeconds",
+    ),
+    (
+        "analysistemplates.argoproj.io",
+        "/properties/spec/properties/metrics/items/properties/interval",
+    ),
     ("analysisruns.argoproj.io", "/properties/spec/properties/terminate"),
 ];
 
-pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_not_notice(plane: Arc<Plane>) -> Result<()> {
+pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_not_notice(
+    plane: Arc<Plane>,
+) -> Result<()> {
     let mut strict = Vec::new();
     for (name, place) in LOOSENED {
         strict.push(loosen(&plane, name, place).await?);
@@ -45,20 +53,44 @@ pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_no
         thrown?;
     }
 
-    reported(&plane, "Rollout", "unread", "spec.progressDeadlineSeconds: invalid type: string \"soon\", expected i32").await?;
-    reported(&plane, "AnalysisRun", "unread", "spec.terminate: invalid type: string \"maybe\", expected a boolean").await?;
+    reported(
+        &plane,
+        "Rollout",
+        "unread",
+        "spec.progressDeadlineSeconds: invalid type: string \"soon\", expected i32",
+    )
+    .await?;
+    reported(
+        &plane,
+        "AnalysisRun",
+        "unread",
+        "spec.terminate: invalid type: string \"maybe\", expected a boolean",
+    )
+    .await?;
     let metrics = controller.page("/metrics").await?;
     for kind in ["rollouts", "analysisruns"] {
         let line = format!("sluice_undecodable_objects_total{{kind=\"{kind}.argoproj.io\"}} ");
-        let count = metrics.lines().find_map(|line_found| line_found.strip_prefix(&line)).with_context(|| format!("no {line}"))?;
+        let count = metrics
+            .lines()
+            .find_map(|line_found| line_found.strip_prefix(&line))
+            .with_context(|| format!("no {line}"))?;
         ensure!(count.parse::<u32>()? >= 1, "{line}{count}");
     }
     // Whoever names a template that cannot be decoded waits and says so.
     wait_until("the Rollout that names the template to say so", SOON, || async {
         let rollout = plane.client.read(API, "Rollout", SPACE, "names-it").await?;
-        let message = rollout.pointer("/status/message").and_then(Value::as_str).unwrap_or_default();
-        let says = ["AnalysisTemplate unread", "interval: invalid type: integer `5`, expected a string"];
-        ensure!(says.iter().all(|text| message.contains(text)), "its message is `{message}`");
+        let message = rollout
+            .pointer("/status/message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let says = [
+            "AnalysisTemplate unread",
+            "interval: invalid type: integer `5`, expected a string",
+        ];
+        ensure!(
+            says.iter().all(|text| message.contains(text)),
+            "its message is `{message}`"
+        );
         Ok(Some(()))
     })
     .await?;
@@ -67,12 +99,26 @@ pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_no
     compare(&undisturbed, &disturbed)?;
 
     // Mended, it goes on like any other.
-    plane.client.patch(API, "Rollout", SPACE, "unread", &json!({ "spec": { "progressDeadlineSeconds": 600 } })).await?;
+    plane
+        .client
+        .patch(
+            API,
+            "Rollout",
+            SPACE,
+            "unread",
+            &json!({ "spec": { "progressDeadlineSeconds": 600 } }),
+        )
+        .await?;
     let rollouts: Api<sluice_crds::Rollout> = Api::namespaced(plane.client.kube(), SPACE);
     let healthy = |rollout: Option<&sluice_crds::Rollout>| {
-        rollout.and_then(|rollout| rollout.status.as_ref()).is_some_and(|status| phase(status) == "Healthy")
+        rollout
+            .and_then(|rollout| rollout.status.as_ref())
+            .is_some_and(|status| phase(status) == "Healthy")
     };
-    plane.client.wait_for(&rollouts, "unread", "Healthy", SOON, healthy).await?;
+    plane
+        .client
+        .wait_for(&rollouts, "unread", "Healthy", SOON, healthy)
+        .await?;
     controller.stop().await?;
     for definition in strict {
         replace(&plane, definition).await?;
@@ -82,7 +128,13 @@ pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_no
 
 /// Creates the objects, or changes them in later rounds so that they are looked at again.
 async fn throw(plane: &Plane, round: usize) -> Result<()> {
-    let base = |name, spec| objects::objects(&objects::Row { name, spec, ..objects::ROWS[0] });
+    let base = |name, spec| {
+        objects::objects(&objects::Row {
+            name,
+            spec,
+            ..objects::ROWS[0]
+        })
+    };
     if round > 0 {
         let patch = json!({ "metadata": { "annotations": { "round": round.to_string() } } });
         for kind in ["Rollout", "AnalysisTemplate", "AnalysisRun"] {
@@ -93,11 +145,17 @@ async fn throw(plane: &Plane, round: usize) -> Result<()> {
     let mut rollout = base("unread", "strategy: {canary: {steps: []}}")?.remove(0);
     rollout["spec"]["progressDeadlineSeconds"] = "soon".into();
     let metrics = json!([{ "name": "up", "interval": 5, "provider": { "prometheus": { "query": "up" } } }]);
-    let run = json!({ "metrics": [{ "name": "up", "provider": { "prometheus": { "query": "up" } } }], "terminate": "maybe" });
+    let run =
+        json!({ "metrics": [{ "name": "up", "provider": { "prometheus": { "query": "up" } } }], "terminate": "maybe" });
     let analysis = "strategy: {canary: {analysis: {templates: [{templateName: unread}]}, steps: []}}";
     let names_it = base("names-it", analysis)?.remove(0);
     let object = |kind: &str, spec: Value| json!({ "apiVersion": API, "kind": kind, "metadata": { "name": "unread" }, "spec": spec });
-    for object in [rollout, object("AnalysisTemplate", json!({ "metrics": metrics })), object("AnalysisRun", run), names_it] {
+    for object in [
+        rollout,
+        object("AnalysisTemplate", json!({ "metrics": metrics })),
+        object("AnalysisRun", run),
+        names_it,
+    ] {
         create(plane, SPACE, &object).await?;
     }
     Ok(())
@@ -106,11 +164,19 @@ async fn throw(plane: &Plane, round: usize) -> Result<()> {
 /// Waits for the event about an object.
 async fn reported(plane: &Plane, kind: &str, name: &str, says: &str) -> Result<()> {
     let events: Api<Event> = Api::namespaced(plane.client.kube(), SPACE);
-    let fields = format!("involvedObject.kind={kind},involvedObject.name={name},reason=ReconciliationError,type=Warning");
+    let fields =
+        format!("involvedObject.kind={kind},involvedObject.name={name},reason=ReconciliationError,type=Warning");
     wait_until(&format!("an event about {kind} {name}"), SOON, || async {
         let found = events.list(&ListParams::default().fields(&fields)).await?.items;
-        let message = found.first().and_then(|event| event.message.clone()).unwrap_or_default();
-        ensure!(message.contains(says), "{} events, the message is `{message}`", found.len());
+        let message = found
+            .first()
+            .and_then(|event| event.message.clone())
+            .unwrap_or_default();
+        ensure!(
+            message.contains(says),
+            "{} events, the message is `{message}`",
+            found.len()
+        );
         Ok(Some(()))
     })
     .await
@@ -122,7 +188,10 @@ async fn loosen(plane: &Plane, name: &str, place: &str) -> Result<CustomResource
     let strict = api.get(name).await?;
     let mut loose = json!(strict);
     let at = format!("/spec/versions/0/schema/openAPIV3Schema{place}");
-    *loose.pointer_mut(&at).with_context(|| format!("nothing at {at} in {name}"))? = json!({ "x-kubernetes-preserve-unknown-fields": true });
+    *loose
+        .pointer_mut(&at)
+        .with_context(|| format!("nothing at {at} in {name}"))? =
+        json!({ "x-kubernetes-preserve-unknown-fields": true });
     replace(plane, serde_json::from_value(loose)?).await?;
     Ok(strict)
 }
@@ -134,7 +203,9 @@ async fn replace(plane: &Plane, definition: CustomResourceDefinition) -> Result<
     let patch = json!({ "spec": { "versions": definition.spec.versions } });
     api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     // An object that only one of the two schemas admits tells which is in force.
-    let loose = json!(definition.spec.versions).to_string().contains("\"progressDeadlineSeconds\":{\"x-kubernetes");
+    let loose = json!(definition.spec.versions)
+        .to_string()
+        .contains("\"progressDeadlineSeconds\":{\"x-kubernetes");
     if name != LOOSENED[0].0 {
         return Ok(());
     }
