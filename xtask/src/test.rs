@@ -24,10 +24,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         arguments.extend(["--exclude", "sluice-tests"]);
     } else {
         box_build::run(&box_build::Command::Build)?;
-        // The end-to-end tests start these programs.
-        let binaries = ["build", "--locked", "--release", "--workspace", "--bins"];
-        cargo::step("programs", &binaries)?;
     }
+    // The tests' own build also makes the programs that the end-to-end tests start; `build --bins` would compile all
+    // dependencies a second time, with the features that only programs need.
+    let build = [&arguments[..], &["--no-run"]].concat();
+    cargo::step("build", &build)?;
     arguments.extend(options.filter.as_deref());
     eprintln!("==> tests: cargo {}", arguments.join(" "));
     let mut child = cargo::command()
