@@ -141,6 +141,24 @@ impl Controller {
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
+    /// Waits until it has decided about a Rollout, `namespace/name`, has nothing left to do and nothing to come back for.
+    pub async fn calm(&self, rollout: &str, within: Duration) -> Result<()> {
+        let what = format!("nothing to do for {rollout}");
+        wait_until(&what, within, || async {
+            let plan = self.page(&format!("/debug/plan/{rollout}")).await?;
+            let busy = ["trouble:", "wakes:", "effect:", "no plan"];
+            let calm = plan.starts_with("decided:")
+                && !busy.iter().any(|word| plan.lines().any(|line| line.starts_with(word)));
+            ensure!(
+                calm,
+                "the plan is\n{}",
+                plan.lines().take(6).collect::<Vec<_>>().join("\n")
+            );
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// Sends SIGTERM and waits for the end, which must be in good order.
     pub async fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;

@@ -1,15 +1,17 @@
-//! Every version that an object had while a test looked, without a gap: the judge of what happened in between.
+//! Every version that an object, or each object of a kind, had while a test looked, without a gap: the judge of what
+//! happened in between.
 //!
 //! A condition that is waited for may come and go unseen between two looks. A watch from a known resourceVersion shows each
 //! write, and continues where it ended when its connection ends; where the server no longer has what follows, that is an
 //! error and not a gap.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::{StreamExt as _, pin_mut};
-use kube::api::{DynamicObject, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 use tokio::task::AbortHandle;
@@ -23,9 +25,11 @@ pub struct Version {
     pub at: Instant,
     /// The object.
     pub object: Value,
+    /// Whether this is the last version of an object that is gone.
+    pub deleted: bool,
 }
 
-/// The versions of one object since the watch began. The watch ends with this value.
+/// The versions of one object, or of all objects of a kind, since the watch began. The watch ends with this value.
 #[derive(Debug)]
 pub struct History {
     seen: Arc<Mutex<Seen>>,
@@ -50,9 +54,41 @@ impl History {
         let seen = Arc::new(Mutex::new(Seen::default()));
         seen.lock()
             .expect("no thread panics while it holds this lock")
-            .push(&first);
-        let task = tokio::spawn(follow(api, name.to_owned(), version, Arc::clone(&seen))).abort_handle();
+            .push(&first, false);
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let task = tokio::spawn(follow(api, params, version, Arc::clone(&seen))).abort_handle();
         Ok(Self { seen, task })
+    }
+
+    /// Follows all objects of a kind in a namespace. There must be none yet.
+    pub async fn of_kind(plane: &Plane, api_version: &str, kind: &str, namespace: &str) -> Result<Self> {
+        let api = plane.client.api(api_version, kind, namespace).await?;
+        let list = api.list(&ListParams::default()).await;
+        let list = list.with_context(|| format!("list {kind} in {namespace}"))?;
+        ensure!(
+            list.items.is_empty(),
+            "there is a {kind} in {namespace} before the watch begins"
+        );
+        let version = list.metadata.resource_version.context("a list has a resourceVersion")?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = tokio::spawn(follow(api, WatchParams::default(), version, Arc::clone(&seen))).abort_handle();
+        Ok(Self { seen, task })
+    }
+
+    /// The objects that exist, as they were seen last, by name.
+    pub fn present(&self) -> Result<BTreeMap<String, Value>> {
+        let seen = self.seen.lock().expect("no thread panics while it holds this lock");
+        if let Some(gap) = &seen.gap {
+            bail!("the watch has a gap: {gap}");
+        }
+        let mut last: BTreeMap<&str, &Version> = BTreeMap::new();
+        for version in &seen.versions {
+            last.insert(version.object["metadata"]["name"].as_str().unwrap_or_default(), version);
+        }
+        let present = last.into_iter().filter(|(_, version)| !version.deleted);
+        Ok(present
+            .map(|(name, version)| (name.to_owned(), version.object.clone()))
+            .collect())
     }
 
     /// All versions so far, the oldest first.
@@ -98,19 +134,19 @@ impl Drop for History {
 }
 
 impl Seen {
-    fn push(&mut self, object: &DynamicObject) {
+    fn push(&mut self, object: &DynamicObject, deleted: bool) {
         match serde_json::to_value(object) {
             Ok(object) => self.versions.push(Version {
                 at: Instant::now(),
                 object,
+                deleted,
             }),
             Err(error) => self.gap = Some(error.to_string()),
         }
     }
 }
 
-async fn follow(api: Api<DynamicObject>, name: String, mut version: String, seen: Arc<Mutex<Seen>>) {
-    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+async fn follow(api: Api<DynamicObject>, params: WatchParams, mut version: String, seen: Arc<Mutex<Seen>>) {
     loop {
         let events = match api.watch(&params, &version).await {
             Ok(events) => events,
@@ -119,11 +155,12 @@ async fn follow(api: Api<DynamicObject>, name: String, mut version: String, seen
         pin_mut!(events);
         // An error or the end of the stream is no gap: the next watch begins where this one ended.
         while let Some(Ok(event)) = events.next().await {
+            let deleted = matches!(event, WatchEvent::Deleted(_));
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
                     version = object.resource_version().unwrap_or(version);
                     let mut seen = seen.lock().expect("no thread panics while it holds this lock");
-                    seen.push(&object);
+                    seen.push(&object, deleted);
                 }
                 WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
                 WatchEvent::Error(error) => return note_gap(&seen, error.message),
