@@ -16,9 +16,6 @@ const TRAFFIC_FROM: SignedDuration = SignedDuration::from_secs(30);
 /// Keeps the stream that mixes faults apart from the stream that plays.
 const FAULTS: u64 = 0xfa17;
 
-/// How often everything is listed where events are lost.
-const RESYNC: SignedDuration = SignedDuration::from_secs(60);
-
 /// What happens in a simulation.
 #[derive(Clone, Debug)]
 pub struct Scenario {
