@@ -28,6 +28,7 @@ mod faults;
 mod kernel;
 mod models;
 mod observer;
+pub mod promql;
 mod random;
 mod safety;
 mod scenario;
