@@ -12,6 +12,7 @@ use crate::faults::Faults;
 use crate::kernel::{Actor, Kernel};
 use crate::models::{ModelConfig, Models, Totals};
 use crate::observer::Observer;
+use crate::promql;
 use crate::random::Millis;
 use crate::safety::{Safety, Violation};
 use crate::shell::{Process, ShellConfig, Step};
@@ -346,6 +347,11 @@ impl Cluster {
     /// An object of the namespace `default`, where it exists.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
         self.kernel.store.get(&Key::new(kind, "default", name))
+    }
+
+    /// The value of a PromQL query now, on the series that Prometheus would have scraped.
+    pub fn query(&mut self, query: &str) -> Result<promql::Value, promql::RequestError> {
+        self.models.query(self.kernel.clock.now(), &self.kernel.store, query)
     }
 
     /// What became of all requests so far.

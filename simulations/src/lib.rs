@@ -7,6 +7,8 @@
 //!            scenario: manifests + commands at times ──┘
 //! ```
 //!
+//! `promql` answers queries on the series that `series` makes of the traffic: what Prometheus would have scraped.
+//!
 //! Absent here: real clocks, threads, sockets, chance that does not come from the seed, and maps without an order.
 
 // The names of the published algorithm, of a stream that is no iterator, and of closures that say what they look up.
@@ -33,6 +35,7 @@ mod random;
 mod safety;
 mod scenario;
 pub mod scenarios;
+pub mod series;
 mod shell;
 mod store;
 

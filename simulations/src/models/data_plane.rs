@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::clock::whole_seconds;
 use crate::kernel::{Actor, Kernel};
-use crate::models::Models;
 use crate::models::endpoints::Backend;
 use crate::models::pods::Pods;
+use crate::models::{ModelConfig, Models};
+use crate::series::{Behaviour, Passage};
 use crate::store::{Key, Kind, Part, Writer};
 
 /// Where requests enter.
@@ -113,7 +114,8 @@ pub(crate) struct DataPlane {
 
 /// Where a share of the requests ends.
 enum Fate {
-    Served(Arc<str>),
+    /// The version, and which process of the pod.
+    Served(Arc<str>, u32),
     Lost(LossReason, Arc<str>),
 }
 
@@ -129,25 +131,29 @@ impl DataPlane {
         }
     }
 
-    /// Calls `meet` with each fate and its share of the requests of `flow`.
-    fn fates(&self, flow: &Flow, pods: &Pods, meet: &mut impl FnMut(Fate, f64)) {
+    /// Calls `meet` with each way and fate, and with their share of the requests of `flow`.
+    fn fates(&self, flow: &Flow, pods: &Pods, meet: &mut impl FnMut(Passage<'_>, Fate, f64)) {
         let of_proxy = 1.0 / count(self.proxies.len());
-        for proxy in &self.proxies {
+        for (index, proxy) in self.proxies.iter().enumerate() {
+            let way = Passage::through(index);
             match &flow.entry {
-                Entry::Service(service) => proxy.through_service(service, of_proxy, pods, meet),
+                Entry::Service(service) => proxy.through_service(way.to(service), of_proxy, pods, meet),
                 Entry::Route(route) => {
                     let rules: &[Vec<(Key, u64)>] = proxy.routes.get(route).map_or(&[], |rules| &rules.0);
                     if rules.is_empty() {
-                        meet(Fate::Lost(LossReason::NoRoute, route.name.clone()), of_proxy);
+                        meet(way, Fate::Lost(LossReason::NoRoute, route.name.clone()), of_proxy);
                     }
-                    for rule in rules {
+                    for (index, rule) in rules.iter().enumerate() {
+                        let way = way.by_rule(index);
                         let of_rule = of_proxy / count(rules.len());
                         let total: u64 = rule.iter().map(|(_, weight)| weight).sum();
                         if total == 0 {
-                            meet(Fate::Lost(LossReason::NoRoute, route.name.clone()), of_rule);
+                            meet(way, Fate::Lost(LossReason::NoRoute, route.name.clone()), of_rule);
                         }
-                        for (service, weight) in rule.iter().filter(|(_, weight)| *weight > 0) {
-                            proxy.through_service(service, of_rule * share(*weight, total), pods, meet);
+                        let backends = rule.iter().enumerate().filter(|(_, (_, weight))| *weight > 0);
+                        for (index, (service, weight)) in backends {
+                            let way = way.by_backend(index).to(service);
+                            proxy.through_service(way, of_rule * share(*weight, total), pods, meet);
                         }
                     }
                 }
@@ -157,18 +163,19 @@ impl DataPlane {
 }
 
 impl Proxy {
-    fn through_service(&self, service: &Key, part: f64, pods: &Pods, meet: &mut impl FnMut(Fate, f64)) {
+    fn through_service(&self, way: Passage<'_>, part: f64, pods: &Pods, meet: &mut impl FnMut(Passage<'_>, Fate, f64)) {
+        let Some(service) = way.service else { return };
         let backends: &[Backend] = self.endpoints.get(service).map_or(&[], |backends| backends);
         if backends.is_empty() {
-            meet(Fate::Lost(LossReason::NoEndpoint, service.name.clone()), part);
+            meet(way, Fate::Lost(LossReason::NoEndpoint, service.name.clone()), part);
         }
         for backend in backends {
             let fate = match pods.get(backend.pod) {
-                Some(pod) if pod.serving => Fate::Served(pod.version.clone()),
+                Some(pod) if pod.serving => Fate::Served(pod.version.clone(), pod.crashes),
                 Some(_) => Fate::Lost(LossReason::PodDown, backend.hash.clone()),
                 None => Fate::Lost(LossReason::PodEnded, backend.hash.clone()),
             };
-            meet(fate, part / count(backends.len()));
+            meet(way.into_pod(backend), fate, part / count(backends.len()));
         }
     }
 
@@ -191,23 +198,32 @@ impl Models {
         }
         let mut served: Vec<(Arc<str>, f64)> = Vec::new();
         let mut lost: Vec<(LossReason, Arc<str>, f64)> = Vec::new();
+        self.history.alive(from, now, self.pods.iter());
         for flow in &self.plane.traffic {
-            let seconds = now.duration_since(from.max(flow.from)).as_secs_f64();
-            let requests = flow.per_second * seconds.max(0.0);
+            let from = from.max(flow.from);
+            let requests = flow.per_second * now.duration_since(from).as_secs_f64().max(0.0);
             if requests == 0.0 {
                 continue;
             }
-            self.plane.fates(flow, &self.pods, &mut |fate, share| match fate {
-                Fate::Served(version) => served.push((version, share * requests)),
-                Fate::Lost(reason, place) => lost.push((reason, place, share * requests)),
+            let (Entry::Route(entry) | Entry::Service(entry)) = &flow.entry;
+            self.plane.fates(flow, &self.pods, &mut |way, fate, share| {
+                let per_second = flow.per_second * share;
+                match fate {
+                    Fate::Served(version, life) => {
+                        let behaviour = behaviour(&self.config, &version);
+                        self.history.pass(entry, way, None, per_second, Some((life, behaviour)));
+                        served.push((version, share * requests));
+                    }
+                    Fate::Lost(reason, place) => {
+                        self.history.pass(entry, way, Some(reason), per_second, None);
+                        lost.push((reason, place, share * requests));
+                    }
+                }
             });
+            self.history.passed(from, now);
         }
         for (image, requests) in served {
-            let error_rate = self
-                .config
-                .versions
-                .get(&*image)
-                .map_or(0.0, |version| version.error_rate);
+            let error_rate = behaviour(&self.config, &image).error_rate;
             let count = self.plane.totals.served.entry(image).or_default();
             count.ok += requests * (1.0 - error_rate);
             count.errors += requests * error_rate;
@@ -317,6 +333,15 @@ impl Models {
             written.is_ok(),
             "a patch without preconditions of an object that exists succeeds: {written:?}"
         );
+    }
+}
+
+/// How the pods of an image answer.
+fn behaviour(config: &ModelConfig, image: &str) -> Behaviour {
+    let version = config.versions.get(image);
+    Behaviour {
+        error_rate: version.map_or(0.0, |version| version.error_rate),
+        latency: version.map_or_else(Default::default, |version| version.latency),
     }
 }
 

@@ -115,6 +115,7 @@ impl Models {
         if *slice.backends != backends {
             slice.backends = Arc::new(backends);
             let backends = slice.backends.clone();
+            self.history.endpoints(kernel.clock.now(), key, &backends);
             self.send_to_proxies(kernel, key, &backends);
         }
         switched

@@ -4,16 +4,24 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sluice_analysis::{HttpRequest, HttpResponse, TransportError};
 
-use crate::clock::{START, millis_since_start};
+use crate::clock::START;
 use crate::models::Models;
+use crate::promql::{self, RequestError, SeriesStore};
 use crate::random::Millis;
+use crate::series::scraped;
 use crate::store::Store;
+
+/// From one scrape to the next, where nothing else is said. Real servers scrape every 15 to 60 s; their analyses last longer.
+const SCRAPE_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// What the metric server answers.
 #[derive(Clone, Debug)]
 pub struct MetricModel {
-    /// The first rule whose text occurs in the query answers it.
+    /// The first rule whose text occurs in the query answers it. A query that no rule answers is evaluated on the series
+    /// that Prometheus would have scraped.
     pub rules: Vec<MetricRule>,
+    /// From one scrape to the next.
+    pub scrape_interval: SignedDuration,
     /// From the request to the answer.
     pub latency: Millis,
 }
@@ -35,6 +43,8 @@ pub enum MetricSource {
     ErrorRate,
     /// One minus the error rate.
     SuccessRate,
+    /// The query is PromQL and is evaluated on the series that Prometheus would have scraped.
+    Series,
     /// Always the same.
     Fixed(MetricAnswer),
     /// A function of the query and of the time since the start.
@@ -60,15 +70,19 @@ impl Default for MetricModel {
     fn default() -> Self {
         let rules = vec![
             MetricRule {
-                contains: "success".to_owned(),
+                contains: "success_rate{".to_owned(),
                 source: MetricSource::SuccessRate,
             },
             MetricRule {
-                contains: String::new(),
+                contains: "error_rate{".to_owned(),
                 source: MetricSource::ErrorRate,
             },
         ];
-        MetricModel { rules, latency: 5..=50 }
+        MetricModel {
+            rules,
+            scrape_interval: SCRAPE_INTERVAL,
+            latency: 5..=50,
+        }
     }
 }
 
@@ -93,7 +107,7 @@ impl Models {
             .iter()
             .find(|rule| query.contains(&rule.contains));
         let answer = match rule.map(|rule| &rule.source) {
-            None => MetricAnswer::Empty,
+            None | Some(MetricSource::Series) => return Ok(self.evaluate(now, store, request)),
             Some(MetricSource::Fixed(answer)) => answer.clone(),
             Some(MetricSource::Function(function)) => function(&query, now.duration_since(START)),
             Some(MetricSource::ErrorRate) => self
@@ -104,6 +118,40 @@ impl Models {
                 .map_or(MetricAnswer::Empty, |rate| MetricAnswer::Value(1.0 - rate)),
         };
         respond(answer, now)
+    }
+
+    /// The answer of a Prometheus that has scraped all pods and proxies.
+    fn evaluate(&self, now: Timestamp, store: &Store, request: &HttpRequest) -> HttpResponse {
+        let read = promql::Request::read(&request.url, request.body.as_deref(), now.as_millisecond());
+        let answer = read.and_then(|read| promql::answer(&self.scraped_for(now, store, &read)?, &read));
+        let (status, body) = match answer {
+            Ok(body) => (200, body),
+            Err(error) => (error.status(), error.to_json()),
+        };
+        HttpResponse {
+            status,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    /// The value of a query now.
+    pub(crate) fn query(&mut self, now: Timestamp, store: &Store, text: &str) -> Result<promql::Value, RequestError> {
+        self.disturb(now);
+        let (query, at_ms) = (promql::Query::parse(text)?, now.as_millisecond());
+        let read = promql::Request::Instant {
+            query: query.clone(),
+            at_ms,
+        };
+        let series = self.scraped_for(now, store, &read)?;
+        Ok(query.instant(&series, at_ms)?)
+    }
+
+    /// The series that a request looks at, as far as they have been scraped.
+    fn scraped_for(&self, now: Timestamp, store: &Store, read: &promql::Request) -> Result<SeriesStore, RequestError> {
+        let mut window = read.window();
+        window.until_ms = window.until_ms.min(now.as_millisecond());
+        let interval = self.config.metrics.scrape_interval;
+        Ok(scraped(&self.history, store, interval, &read.metrics(), window)?)
     }
 
     fn error_rate(&self, store: &Store, query: &str) -> Option<f64> {
@@ -125,7 +173,7 @@ impl Models {
 }
 
 fn respond(answer: MetricAnswer, now: Timestamp) -> Result<HttpResponse, TransportError> {
-    let sample = |value: String| json!([{"metric": {}, "value": [seconds(now), value]}]);
+    let sample = |value: String| json!([{"metric": {}, "value": [promql::seconds(now.as_millisecond()), value]}]);
     let vector = |result: serde_json::Value| {
         let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
         Ok(HttpResponse {
@@ -134,7 +182,7 @@ fn respond(answer: MetricAnswer, now: Timestamp) -> Result<HttpResponse, Transpo
         })
     };
     match answer {
-        MetricAnswer::Value(value) => vector(sample(prometheus_float(value))),
+        MetricAnswer::Value(value) => vector(sample(promql::number_text(value))),
         MetricAnswer::Empty => vector(json!([])),
         MetricAnswer::Body(text) => Ok(HttpResponse {
             status: 200,
@@ -145,26 +193,6 @@ fn respond(answer: MetricAnswer, now: Timestamp) -> Result<HttpResponse, Transpo
             body: Vec::new(),
         }),
         MetricAnswer::Failure(error) => Err(error),
-    }
-}
-
-fn seconds(now: Timestamp) -> f64 {
-    let millis = u32::try_from(millis_since_start(now)).unwrap_or(u32::MAX);
-    f64::from(u32::try_from(START.as_second()).expect("2026 is before 2106")) + f64::from(millis) / 1000.0
-}
-
-/// A number as Prometheus writes it.
-fn prometheus_float(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 {
-            "+Inf".to_owned()
-        } else {
-            "-Inf".to_owned()
-        }
-    } else {
-        value.to_string()
     }
 }
 
@@ -201,19 +229,5 @@ mod tests {
     #[test]
     fn queries_are_read_as_they_were_meant() {
         assert_eq!(percent_decoded("a%20b+c%7Bx%3D%22y%22%7D 100%"), "a b c{x=\"y\"} 100%");
-    }
-
-    #[test]
-    fn numbers_are_written_as_prometheus_does() {
-        let rows = [
-            (0.05, "0.05"),
-            (1.0, "1"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (f64::NEG_INFINITY, "-Inf"),
-        ];
-        for (value, text) in rows {
-            assert_eq!(prometheus_float(value), text);
-        }
     }
 }

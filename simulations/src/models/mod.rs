@@ -13,14 +13,15 @@ use jiff::SignedDuration;
 
 use crate::kernel::Kernel;
 use crate::random::Millis;
+use crate::series::History;
 use crate::store::{Change, Happened, Kind};
 
-pub(crate) use data_plane::{DataPlane, Rules};
+pub(crate) use data_plane::{DataPlane, Rules, rules_of};
 pub use data_plane::{Entry, Flow, Loss, LossReason, Served, Totals};
 pub(crate) use endpoints::{Backend, EndpointSlices};
 pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource};
 pub use pods::{Health, Version};
-pub(crate) use pods::{PodId, Pods};
+pub(crate) use pods::{Pod, PodId, Pods};
 
 /// How the modelled parts of the cluster behave. All times are in milliseconds and drawn anew each time.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub(crate) struct Models {
     pub(crate) pods: Pods,
     pub(crate) slices: EndpointSlices,
     pub(crate) plane: DataPlane,
+    /// What the metric server scrapes.
+    pub(crate) history: History,
 }
 
 impl Models {
@@ -86,6 +89,7 @@ impl Models {
             pods: Pods::default(),
             slices: EndpointSlices::default(),
             plane,
+            history: History::default(),
         }
     }
 

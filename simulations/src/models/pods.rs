@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
 use crate::random::Millis;
+use crate::series::Latency;
 use crate::store::Key;
 
 /// A node that stopped answering is noticed after 40 s (the node controller's default grace period).
@@ -26,6 +27,8 @@ pub struct Version {
     pub health: Health,
     /// Share of its requests that it answers with an error, from 0 to 1.
     pub error_rate: f64,
+    /// How long its answers take.
+    pub latency: Latency,
 }
 
 /// Whether pods become and stay ready.
@@ -45,13 +48,21 @@ impl Default for Version {
             start: 300..=2_000,
             health: Health::Good,
             error_rate: 0.0,
+            latency: Latency::default(),
         }
     }
 }
 
 /// Identity of a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PodId(u32);
+
+impl PodId {
+    /// A number of its own: pods are counted in the order in which they are created.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// A pod from its creation to the end of its process.
 #[derive(Clone, Debug)]
@@ -68,7 +79,8 @@ pub(crate) struct Pod {
     pub(crate) deleting: bool,
     /// Whether the process answers requests.
     pub(crate) serving: bool,
-    crashes: u32,
+    /// How often its process has died: each is a process of its own.
+    pub(crate) crashes: u32,
 }
 
 /// What all pods of a ReplicaSet have in common.

@@ -132,7 +132,7 @@ fn versions_that_never_start_or_crash_are_not_available() {
         let crashing = Version {
             start: 100..=100,
             health: Health::CrashesAfter(2_000),
-            error_rate: 0.0,
+            ..Version::default()
         };
         models.versions.insert("crash".to_owned(), crashing);
     });

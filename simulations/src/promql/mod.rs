@@ -30,6 +30,7 @@ pub use answer::{Request, RequestError, answer, number_text};
 pub use evaluate::{MAX_STEPS, Sample, Series, Value};
 pub use functions::names as function_names;
 pub use labels::{BUCKET, Labels, NAME};
+pub(crate) use over_time::seconds;
 pub use parse::{Query, QueryError, Window};
 pub use store::{LOOKBACK_MS, MAX_SAMPLES, MAX_SERIES, Point, SeriesStore, StoreError};
 

@@ -1,5 +1,6 @@
 //! The scenarios: what is applied, and what is typed when the Rollout stands where.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sluice_simulations::{Command, Entry, Flow, Health, Key, Kind, START, Scenario};
 use sluice_tests::client::documents;
@@ -240,6 +241,8 @@ impl Act {
         let space = shop.space.clone();
         let mut scenario = Scenario::new(&space, manifests(&shop));
         scenario.rollout = format!("{space}/shop");
+        // As the real Prometheus of the plane does, and fast enough for the range of the query.
+        scenario.config.models.metrics.scrape_interval = SignedDuration::from_secs(1);
         for version in [V1, V2, V3] {
             scenario = scenario.error_rate(&image(version), 0.0);
         }
