@@ -23,13 +23,25 @@ const LONGEST_TEST: Duration = Duration::from_mins(10);
 /// A boxed test body.
 pub type TestFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// One test: a name that is a sentence, and what it does with a plane. Made by the macro [`tests!`](crate::tests).
-#[derive(Clone, Copy)]
-pub struct Test {
+/// What tests share: started once, before the first of them.
+pub trait Shared: Send + Sync + 'static {
+    /// What has died meanwhile, if anything.
+    fn dead_components(&self) -> Vec<String>;
+}
+
+impl Shared for Plane {
+    fn dead_components(&self) -> Vec<String> {
+        Plane::dead_components(self)
+    }
+}
+
+/// One test: a name that is a sentence, and what it does with a plane, or with what else the tests share. Made by the
+/// macro [`tests!`](crate::tests).
+pub struct Test<S = Plane> {
     /// The name by which it is printed and chosen.
     pub name: &'static str,
     /// The body.
-    pub run: fn(Arc<Plane>) -> TestFuture,
+    pub run: fn(Arc<S>) -> TestFuture,
 }
 
 /// A list of [`Test`]s from async functions `fn(Arc<Plane>) -> anyhow::Result<()>`.
@@ -42,8 +54,17 @@ macro_rules! tests {
 
 /// Runs the tests that the command line chooses, inside, on one plane. `name` names the folder of logs of a failed run.
 pub fn main(name: &str, config: PlaneConfig, tests: Vec<Test>) -> ExitCode {
+    main_with(name, async |inside| Plane::start(inside, config).await, tests)
+}
+
+/// The same on something else than a plane.
+pub fn main_with<S: Shared>(
+    name: &str,
+    start: impl AsyncFnOnce(&Inside) -> Result<S>,
+    tests: Vec<Test<S>>,
+) -> ExitCode {
     let choice = Choice::from_args(std::env::args().skip(1));
-    let (chosen, others): (Vec<Test>, Vec<Test>) = tests.into_iter().partition(|test| choice.takes(test.name));
+    let (chosen, others): (Vec<Test<S>>, Vec<Test<S>>) = tests.into_iter().partition(|test| choice.takes(test.name));
     if choice.list {
         for test in &chosen {
             println!("{}: test", test.name);
@@ -61,7 +82,7 @@ pub fn main(name: &str, config: PlaneConfig, tests: Vec<Test>) -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    inside::enter(name, |inside| run(inside, config, &chosen, others.len()))
+    inside::enter(name, |inside| run(inside, start, &chosen, others.len()))
 }
 
 /// What the command line asks for, in the words of the ordinary test programs.
@@ -129,7 +150,12 @@ impl Tally {
     }
 }
 
-fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize) -> ExitCode {
+fn run<S: Shared>(
+    inside: &Inside,
+    start: impl AsyncFnOnce(&Inside) -> Result<S>,
+    tests: &[Test<S>],
+    filtered_out: usize,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -139,24 +165,29 @@ fn run(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize
     };
     let all = async {
         tokio::select! {
-            code = one_after_the_other(inside, config, tests, filtered_out) => code,
+            code = one_after_the_other(inside, start, tests, filtered_out) => code,
             () = inside.ended() => ExitCode::from(inside::INTERRUPTED),
         }
     };
     runtime.block_on(all)
 }
 
-async fn one_after_the_other(inside: &Inside, config: PlaneConfig, tests: &[Test], filtered_out: usize) -> ExitCode {
+async fn one_after_the_other<S: Shared>(
+    inside: &Inside,
+    start: impl AsyncFnOnce(&Inside) -> Result<S>,
+    tests: &[Test<S>],
+    filtered_out: usize,
+) -> ExitCode {
     let started = Instant::now();
     println!(
         "\nrunning {} test{}",
         tests.len(),
         if tests.len() == 1 { "" } else { "s" }
     );
-    let plane = match Plane::start(inside, config).await {
-        Ok(plane) => Arc::new(plane),
+    let shared = match start(inside).await {
+        Ok(shared) => Arc::new(shared),
         Err(error) => {
-            eprintln!("error: the plane did not start: {error:#}");
+            eprintln!("error: what the tests run on did not start: {error:#}");
             return ExitCode::FAILURE;
         }
     };
@@ -165,7 +196,7 @@ async fn one_after_the_other(inside: &Inside, config: PlaneConfig, tests: &[Test
         ..Tally::default()
     };
     for test in tests {
-        match one(*test, Arc::clone(&plane)).await {
+        match one(test, Arc::clone(&shared)).await {
             Ok(()) => {
                 println!("test {} ... ok", test.name);
                 tally.passed += 1;
@@ -190,9 +221,9 @@ async fn one_after_the_other(inside: &Inside, config: PlaneConfig, tests: &[Test
     }
 }
 
-async fn one(test: Test, plane: Arc<Plane>) -> Result<()> {
-    // Unwind safe: after a panic nothing but the plane is used, and that is processes and immutable values.
-    let body = AssertUnwindSafe((test.run)(Arc::clone(&plane))).catch_unwind();
+async fn one<S: Shared>(test: &Test<S>, shared: Arc<S>) -> Result<()> {
+    // Unwind safe: after a panic nothing but what is shared is used, and that is processes and immutable values.
+    let body = AssertUnwindSafe((test.run)(Arc::clone(&shared))).catch_unwind();
     let result = tokio::time::timeout(LONGEST_TEST, body)
         .await
         .with_context(|| format!("still running after {} s", LONGEST_TEST.as_secs()))?;
@@ -205,7 +236,7 @@ async fn one(test: Test, plane: Arc<Plane>) -> Result<()> {
         ))
     });
     // A component that died makes the strangest failures and the emptiest successes: say so first.
-    match plane.dead_components() {
+    match shared.dead_components() {
         dead if dead.is_empty() => outcome,
         dead => match outcome {
             Ok(()) => Err(anyhow!("{}", dead.join("; "))),

@@ -80,6 +80,19 @@ impl Connection {
         Ok(answer)
     }
 
+    /// Sends one POST request and reads its answer to the end. The connection carries no other request afterwards.
+    pub async fn post(&mut self, host: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Answer> {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        self.stream.write_all(head.as_bytes()).await?;
+        self.stream.write_all(body).await?;
+        let mut answer = self.head().await?;
+        self.body(&mut answer).await?;
+        Ok(answer)
+    }
+
     async fn head(&mut self) -> io::Result<Answer> {
         let mut searched = 0;
         let end = loop {

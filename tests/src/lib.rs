@@ -30,7 +30,7 @@ pub mod shop;
 
 pub use client::{Client, wait_until};
 pub use controller::{Controller, ControllerConfig};
-pub use harness::{Test, main};
+pub use harness::{Shared, Test, main, main_with};
 pub use history::History;
 pub use load::{Load, LoadConfig};
 pub use plane::{Plane, PlaneConfig};
