@@ -2,7 +2,7 @@
 //! little traffic, until Ctrl-C; the ports of its API server, proxy and Prometheus are forwarded to this machine.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -140,8 +140,7 @@ async fn stay(inside: &Inside, options: &Up, folder: &Path) -> Result<ExitCode> 
         let traffic = example(&plane, options.rate).await?;
         load = traffic;
     }
-    println!("{}", instructions(&ports, options, folder, inside));
-    std::io::stdout().flush().context("print what to type")?;
+    say(&mut io::stdout().lock(), &instructions(&ports, options, folder, inside))?;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut dead = plane.dead_components();
@@ -150,6 +149,14 @@ async fn stay(inside: &Inside, options: &Up, folder: &Path) -> Result<ExitCode> 
             drop(load);
             bail!("{}", dead.join("; "));
         }
+    }
+}
+
+/// Prints a text. Whoever has read enough may close our output: that is no reason to end the cluster.
+fn say(output: &mut impl io::Write, text: &str) -> Result<()> {
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("print what to type"),
+        _ => Ok(()),
     }
 }
 
@@ -253,4 +260,30 @@ Roll out a version, good or bad, and watch:
         )
     };
     format!("{cluster}{example}\nCtrl-C ends all of it.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(io::ErrorKind);
+
+    impl io::Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_closed_output_is_no_error_and_a_full_disk_is_one() {
+        assert!(say(&mut Failing(io::ErrorKind::BrokenPipe), "what to type").is_ok());
+        assert!(say(&mut Failing(io::ErrorKind::StorageFull), "what to type").is_err());
+        let mut output = Vec::new();
+        say(&mut output, "what to type").expect("memory takes it");
+        assert_eq!(output, b"what to type");
+    }
 }
