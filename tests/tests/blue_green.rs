@@ -12,6 +12,11 @@ use sluice_tests::{Controller, ControllerConfig, Load, LoadConfig, Plane, PlaneC
 /// Enough for one update on a machine that builds at the same time.
 const UPDATE: Duration = Duration::from_mins(2);
 
+/// Requests per second; half of them on kept connections, half on new ones.
+const RATE: u32 = 320;
+/// The least that the client must have been able to send.
+const LEAST_RATE: u32 = 300;
+
 const V1: Version = Version {
     error_rate: "0",
     ..STABLE
@@ -51,7 +56,7 @@ async fn a_switch_an_abort_and_a_rollback_lose_no_request(plane: Arc<Plane>) -> 
     let controller = Controller::start(&plane, ControllerConfig::of("bg")).await?;
     shop.deploy(&plane, V1).await?;
     shop.healthy(&plane, UPDATE).await?;
-    let load = Load::start(LoadConfig::new(&shop.host(), 300))?;
+    let load = Load::start(LoadConfig::new(&shop.host(), RATE))?;
     serves(&load, "v1").await?;
     let mark = Instant::now();
 
@@ -104,6 +109,7 @@ async fn a_switch_an_abort_and_a_rollback_lose_no_request(plane: Arc<Plane>) -> 
         traffic.by_version()
     );
     traffic.assert_no_failure()?;
+    traffic.assert_mix(LEAST_RATE)?;
     ensure!(
         !traffic.by_version().contains_key("v3"),
         "the aborted version got traffic"

@@ -6,15 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::{Value, json};
-use sluice_tests::load::Traffic;
+use sluice_crds::AnalysisRun;
+use sluice_tests::load::{Outcome, Traffic};
+use sluice_tests::plane::User;
 use sluice_tests::shop::{End, STABLE, Shop, Version, analysis, phase};
-use sluice_tests::{Controller, ControllerConfig, Load, LoadConfig, Plane, PlaneConfig, tests, wait_until};
+use sluice_tests::{Controller, ControllerConfig, Load, LoadConfig, Plane, PlaneConfig, inside, tests, wait_until};
 
 /// Enough for a step with its analysis on a machine that builds at the same time.
 const STEP: Duration = Duration::from_mins(2);
 /// Requests per second; half of them on kept connections, half on new ones.
-const RATE: u32 = 500;
+const RATE: u32 = 550;
+/// The least that the client must have been able to send.
+const LEAST_RATE: u32 = 300;
 
 fn main() -> ExitCode {
     sluice_tests::main(
@@ -49,7 +55,8 @@ async fn load_on(shop: &Shop) -> Result<Load> {
     Ok(load)
 }
 
-/// Waits for the weights in Traefik, then for the next step, and checks the share of every 1,000 requests in between.
+/// Waits for the weights in Traefik, then for the next step, and checks the share of every 1,000 consecutive requests in
+/// between.
 async fn holds_share(plane: &Plane, shop: &Shop, load: &Load, version: &str, step: i32, percent: u64) -> Result<()> {
     shop.in_force(plane, percent, STEP).await?;
     let begins = Instant::now();
@@ -58,10 +65,9 @@ async fn holds_share(plane: &Plane, shop: &Shop, load: &Load, version: &str, ste
         status.current_step_index.unwrap_or(0) > step
     })
     .await?;
-    let traffic = load.so_far().after(begins);
-    let mut shares = traffic.shares(version, 1000);
-    // The last window may reach into the next step.
-    shares.pop();
+    // The last ones may have been sent when the next step had begun already.
+    let traffic = load.so_far().after(begins).without_last(1000);
+    let shares = traffic.shares(version, 1000);
     let count = traffic.records().len();
     println!(
         "  {percent} %: {count} requests, shares of 1,000 from {:?} to {:?}",
@@ -69,15 +75,8 @@ async fn holds_share(plane: &Plane, shop: &Shop, load: &Load, version: &str, ste
         most(&shares)
     );
     ensure!(count >= 10_000, "only {count} requests at {percent} %");
-    for share in &shares {
-        let off = (share * 100.0 - f64::from(u32::try_from(percent)?)).abs();
-        ensure!(
-            off <= 1.0,
-            "{:.1} % of 1,000 requests at a weight of {percent} %: {shares:?}",
-            share * 100.0
-        );
-    }
-    Ok(())
+    let want = f64::from(u32::try_from(percent)?) / 100.0;
+    traffic.assert_share(version, want, 0.01, 1000)
 }
 
 fn least(shares: &[f64]) -> Option<f64> {
@@ -88,11 +87,54 @@ fn most(shares: &[f64]) -> Option<f64> {
     shares.iter().copied().reduce(f64::max)
 }
 
-/// Requests that got no answer, or one that no pod of ours gave on purpose.
-fn lost(traffic: &Traffic) -> Vec<String> {
+/// The phases of all AnalysisRuns.
+async fn runs(plane: &Plane, space: &str) -> Result<Vec<String>> {
+    let runs: Api<AnalysisRun> = Api::namespaced(plane.client.kube(), space);
+    let runs = runs.list(&ListParams::default()).await?.items;
+    Ok(runs
+        .into_iter()
+        .map(|run| run.status.unwrap_or_default().phase.to_string())
+        .collect())
+}
+
+/// Fails for any request that failed but by an answer with status 500 of the bad version, or one that stable gives by itself:
+/// one in a thousand of each of its pods.
+fn only_own_failures(traffic: &Traffic, pods: usize) -> Result<()> {
     let failures = traffic.failures();
-    let lost = failures.iter().filter(|record| record.version.is_none());
-    lost.map(|record| format!("{record:?}")).collect()
+    let answered = |version: &str| {
+        let own = failures
+            .iter()
+            .filter(|record| record.version.as_deref() == Some(version) && record.outcome == Outcome::Answered(500));
+        own.count()
+    };
+    let (bad, stable) = (answered("v2"), answered("v1"));
+    ensure!(
+        bad + stable == failures.len(),
+        "requests that no version answered: {traffic}"
+    );
+    ensure!(
+        bad > 0,
+        "the bad version answered no request badly, so nothing was shown"
+    );
+    let most = traffic.by_version()["v1"] / 1000 + pods;
+    ensure!(
+        stable <= most,
+        "{stable} failures of stable, more than {most}: {traffic}"
+    );
+    Ok(())
+}
+
+/// What `kubectl sluice get rollout` shows.
+async fn shown(plane: &Plane, space: &str) -> Result<String> {
+    let output = tokio::process::Command::new(inside::built_program("kubectl-sluice")?)
+        .args(["get", "rollout", "shop", "--namespace", space])
+        .env("KUBECONFIG", plane.kubeconfig(User::Admin))
+        .output()
+        .await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{}: {errors}", output.status);
+    Ok(text)
 }
 
 async fn good(plane: &Plane, space: &str, end: End) -> Result<()> {
@@ -132,6 +174,12 @@ async fn good(plane: &Plane, space: &str, end: End) -> Result<()> {
         traffic.by_version()
     );
     traffic.assert_no_failure()?;
+    traffic.assert_mix(LEAST_RATE)?;
+    let runs = runs(plane, space).await?;
+    ensure!(
+        runs == ["Successful"; 3],
+        "each step should have been judged once: {runs:?}"
+    );
     let last = traffic.records().iter().rev().take(1000);
     ensure!(
         last.clone().all(|record| record.version.as_deref() == Some("v2")),
@@ -190,17 +238,18 @@ async fn a_bad_version_is_taken_back_and_only_its_own_answers_failed(plane: Arc<
         after.by_version()
     );
     let traffic = traffic.after(mark);
-    let lost = lost(&traffic);
     println!(
         "  {} requests, {} failed, by version {:?}",
         traffic.records().len(),
         traffic.failures().len(),
         traffic.by_version()
     );
-    ensure!(lost.is_empty(), "requests that no version answered: {lost:?}");
+    only_own_failures(&traffic, 4)?;
+    traffic.assert_mix(LEAST_RATE)?;
+    let shown = shown(&plane, "bad").await?;
     ensure!(
-        !traffic.failures().is_empty(),
-        "the bad version answered no request badly, so nothing was shown"
+        shown.contains(&message),
+        "`get rollout` does not say `{message}`:\n{shown}"
     );
     controller.stop().await
 }

@@ -177,8 +177,10 @@ fn keep(sink: &Mutex<Vec<Record>>, versions: &RefCell<Vec<Arc<str>>>, mut record
 async fn one(number: u32, config: &LoadConfig, kept: &RefCell<Vec<Connection>>) -> Record {
     let sent = Instant::now();
     let keep = number.is_multiple_of(2);
+    let open = keep.then(|| fresh(&mut kept.borrow_mut())).flatten();
+    let reused = open.is_some();
     let exchange = async {
-        let mut connection = match keep.then(|| fresh(&mut kept.borrow_mut())).flatten() {
+        let mut connection = match open {
             Some(connection) => connection,
             None => Connection::open(config.target, source(number)).await?,
         };
@@ -203,6 +205,7 @@ async fn one(number: u32, config: &LoadConfig, kept: &RefCell<Vec<Connection>>) 
         sent,
         took,
         kept_alive: keep,
+        reused,
         version,
         outcome,
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// How one request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Record {
     pub took: Duration,
     /// Whether it could use a connection that was open before.
     pub kept_alive: bool,
+    /// Whether it did.
+    pub reused: bool,
     /// The version that answered; none when it was not a backend that did.
     pub version: Option<Arc<str>>,
     /// How it ended.
@@ -91,13 +93,33 @@ impl Traffic {
         counts
     }
 
-    /// The share that a version has of each `window` consecutive requests, one window after the other; the rest at the end
-    /// that does not fill a window is left out.
+    /// All but the last `count` requests.
+    #[must_use]
+    pub fn without_last(&self, count: usize) -> Self {
+        let records = &self.records[..self.records.len().saturating_sub(count)];
+        Self {
+            records: records.to_vec(),
+        }
+    }
+
+    /// The share that a version has of each `window` consecutive requests, wherever the window begins; empty where there is
+    /// not one whole window.
+    #[expect(clippy::cast_precision_loss, reason = "a window has thousands of requests, not 2^52")]
     pub fn shares(&self, version: &str, window: usize) -> Vec<f64> {
-        self.records
-            .chunks_exact(window.max(1))
-            .map(|part| share(part, version))
-            .collect()
+        let window = window.max(1);
+        let is_own = |record: &Record| usize::from(record.version.as_deref() == Some(version));
+        let mut own = 0;
+        let mut shares = Vec::new();
+        for (index, record) in self.records.iter().enumerate() {
+            own += is_own(record);
+            if index >= window {
+                own -= is_own(&self.records[index - window]);
+            }
+            if index + 1 >= window {
+                shares.push(own as f64 / window as f64);
+            }
+        }
+        shares
     }
 
     /// The versions that answered during each `step` since the first request, with their counts.
@@ -129,8 +151,33 @@ impl Traffic {
         bail!("{self}");
     }
 
+    /// Fails unless there were at least so many requests per second, half of them free to use a kept connection and most of
+    /// those on one, the others each on a connection of its own.
+    pub fn assert_mix(&self, least_rate: u32) -> Result<()> {
+        let (Some(first), Some(last)) = (self.records.first(), self.records.last()) else {
+            bail!("no request was sent");
+        };
+        let count = self.records.len();
+        let took = last.sent.duration_since(first.sent);
+        ensure!(
+            count as u128 * 1000 >= u128::from(least_rate) * took.as_millis(),
+            "{count} requests in {took:.1?} are fewer than {least_rate} per second"
+        );
+        let of_kind = |kind: fn(&Record) -> bool| self.records.iter().filter(|record| kind(record)).count();
+        let (kept, reused) = (of_kind(|record| record.kept_alive), of_kind(|record| record.reused));
+        ensure!(
+            kept.abs_diff(count - kept) <= 1,
+            "{kept} of {count} requests could use a kept connection, not half of them"
+        );
+        ensure!(
+            reused * 10 >= kept * 9 && reused <= kept,
+            "{reused} of the {kept} requests that could use a kept connection did"
+        );
+        Ok(())
+    }
+
     /// Fails when the share of a version differs by more than `tolerance` from `want` in any `window` consecutive
-    /// requests (one window after the other), or when there is not one whole window.
+    /// requests, or when there is not one whole window.
     pub fn assert_share(&self, version: &str, want: f64, tolerance: f64, window: usize) -> Result<()> {
         let shares = self.shares(version, window);
         ensure!(
@@ -138,16 +185,16 @@ impl Traffic {
             "{} requests are less than one window of {window}",
             self.records.len()
         );
-        let wrong: Vec<String> = shares
+        let off = |share: &f64| (share - want).abs();
+        let worst = shares
             .iter()
             .enumerate()
-            .filter(|(_, share)| (**share - want).abs() > tolerance)
-            .map(|(index, share)| format!("window {index}: {share:.4}"))
-            .collect();
+            .max_by(|(_, a), (_, b)| off(a).total_cmp(&off(b)));
+        let (at, worst) = worst.context("there is a window")?;
         ensure!(
-            wrong.is_empty(),
-            "version {version} should have {want} ± {tolerance}: {}",
-            wrong.join(", ")
+            // A share is a number of requests: what is left is rounding.
+            off(worst) <= tolerance + 1e-9,
+            "version {version} should have {want} ± {tolerance}, and has {worst:.4} of {window} requests from number {at} on"
         );
         Ok(())
     }
@@ -196,15 +243,6 @@ impl fmt::Display for Traffic {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a window has thousands of requests, not 2^52")]
-fn share(part: &[Record], version: &str) -> f64 {
-    let own = part
-        .iter()
-        .filter(|record| record.version.as_deref() == Some(version))
-        .count();
-    own as f64 / part.len().max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +257,7 @@ mod tests {
                 sent: began + Duration::from_millis(number as u64),
                 took: Duration::from_millis(1),
                 kept_alive: number % 2 == 0,
+                reused: number % 2 == 0,
                 version: (!version.is_empty()).then(|| Arc::from(version)),
                 outcome,
             });
@@ -254,12 +293,33 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_taken_window_by_window() {
+    fn shares_are_taken_of_every_window() {
         let seen = traffic((0..25).map(|number| ok(if number % 10 == 0 { "v2" } else { "v1" })));
-        assert_eq!(seen.shares("v2", 10), [0.1, 0.1]);
+        assert_eq!(seen.shares("v2", 10), [0.1; 16]);
         seen.assert_share("v2", 0.1, 0.01, 10).expect("each window has one");
+        // Each of two halves has one, and what is between them has two.
+        let seen = traffic((0..20).map(|number| ok(if number == 9 || number == 10 { "v2" } else { "v1" })));
+        assert!(seen.assert_share("v2", 0.1, 0.01, 10).is_err());
+        assert_eq!(seen.without_last(10).shares("v2", 10), [0.1]);
         assert!(seen.assert_share("v2", 0.12, 0.01, 10).is_err());
         assert!(seen.assert_share("v2", 0.1, 0.01, 100).is_err(), "not one whole window");
+    }
+
+    #[test]
+    fn too_few_requests_and_too_few_kept_connections_are_seen() {
+        // One request in a millisecond.
+        let seen = traffic((0..100).map(|_| ok("v1")));
+        seen.assert_mix(1000).expect("it is enough");
+        assert!(seen.assert_mix(1100).is_err(), "too few in the time");
+        for (what, spoil) in [
+            ("no reuse", (|record| record.reused = false) as fn(&mut Record)),
+            ("nothing but kept ones", |record| record.kept_alive = true),
+        ] {
+            let mut records = seen.records().to_vec();
+            records.iter_mut().for_each(spoil);
+            assert!(Traffic::new(records).assert_mix(1000).is_err(), "{what}");
+        }
+        assert!(traffic([]).assert_mix(1).is_err(), "nothing sent proves nothing");
     }
 
     #[test]
