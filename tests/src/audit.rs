@@ -29,6 +29,11 @@ pub struct AuditLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
+impl Mark {
+    /// Before the first request.
+    pub const BEGIN: Self = Self(0);
+}
+
 /// One request, as it was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -38,6 +43,8 @@ pub struct Request {
     pub user: String,
     /// What the client says that it is.
     pub agent: String,
+    /// The API group, empty for the core.
+    pub group: String,
     /// The plural name of the kind, empty for paths that are no object.
     pub resource: String,
     /// `status`, `scale` ..., or empty.
@@ -74,8 +81,13 @@ impl Request {
 
     /// Verb and object kind, for reports: `patch rollouts/status`.
     pub fn what(&self) -> String {
+        format!("{} {}", self.verb, self.kind())
+    }
+
+    /// The kind as roles name it: `rollouts/status`.
+    pub fn kind(&self) -> String {
         let slash = if self.subresource.is_empty() { "" } else { "/" };
-        format!("{} {}{slash}{}", self.verb, self.resource, self.subresource)
+        format!("{}{slash}{}", self.resource, self.subresource)
     }
 }
 
@@ -179,8 +191,9 @@ struct LineUser {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct LineObject {
+    api_group: String,
     resource: String,
     subresource: String,
     namespace: String,
@@ -199,6 +212,7 @@ fn parse(line: &str) -> Result<Request> {
         verb: line.verb,
         user: line.user.username,
         agent: line.user_agent,
+        group: line.object_ref.api_group,
         resource: line.object_ref.resource,
         subresource: line.object_ref.subresource,
         namespace: line.object_ref.namespace,
@@ -225,6 +239,7 @@ mod tests {
         let real = parse(&LINE.replace("?dryRun=All", "")).expect("it is a line of an audit log");
         assert!(real.is_write() && !real.is_noise(), "{real:?}");
         assert_eq!((real.what().as_str(), real.code), ("create replicasets", 201));
+        assert_eq!((real.group.as_str(), real.kind().as_str()), ("apps", "replicasets"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::inside;
 use crate::plane::component::Component;
 use crate::plane::{Plane, User, ports};
 use crate::process::{Usage, usage};
-use crate::rights::OWN_NAMESPACE;
+use crate::rights::{OWN_NAMESPACE, grant};
 use crate::{http, wait_until};
 
 /// How a controller is started.
@@ -17,7 +17,7 @@ use crate::{http, wait_until};
 pub struct ControllerConfig {
     /// Its name in logs; several controllers of one plane need several names.
     pub name: String,
-    /// Who it is.
+    /// Who it is; the user is given the rights of `deploy/`, see [`crate::rights`].
     pub user: User,
     /// The only namespace that it serves, or all of them.
     pub namespace: Option<String>,
@@ -36,7 +36,7 @@ impl ControllerConfig {
     pub fn of(namespace: &str) -> Self {
         Self {
             name: format!("controller-{namespace}"),
-            user: User::Admin,
+            user: User::Controller,
             namespace: Some(namespace.to_owned()),
             leader_elect: false,
             ports: (8081, 8090),
@@ -67,13 +67,14 @@ pub struct Controller {
 impl Controller {
     /// Starts it and waits until it is ready.
     pub async fn start(plane: &Plane, config: ControllerConfig) -> Result<Self> {
-        let mut controller = Self::launch(plane, config)?;
+        let mut controller = Self::launch(plane, config).await?;
         controller.ready().await?;
         Ok(controller)
     }
 
     /// Starts it without waiting.
-    pub fn launch(plane: &Plane, config: ControllerConfig) -> Result<Self> {
+    pub async fn launch(plane: &Plane, config: ControllerConfig) -> Result<Self> {
+        grant(plane, config.user, config.namespace.as_deref()).await?;
         let program = inside::built_program("sluice-controller")?;
         let kubeconfig = plane.kubeconfig(config.user).display().to_string();
         let mut arguments = vec![
@@ -88,11 +89,7 @@ impl Controller {
         }
         arguments.extend(config.flags.iter().cloned());
         // Where its Lease is, as its Deployment says it.
-        let own = match (&config.namespace, config.user) {
-            (Some(namespace), _) => namespace,
-            (None, User::Admin) => "default",
-            (None, _) => OWN_NAMESPACE,
-        };
+        let own = config.namespace.as_deref().unwrap_or(OWN_NAMESPACE);
         let prometheus = format!("http://127.0.0.1:{}", ports::PROMETHEUS);
         let mut environment = vec![
             ("POD_NAMESPACE", own),

@@ -11,14 +11,16 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use sluice_tests::audit::{Mark, Request};
 use sluice_tests::plane::User;
-use sluice_tests::rights::grant;
+use sluice_tests::rights;
 use sluice_tests::shop::{STABLE, Shop, Version};
 use sluice_tests::{Controller, ControllerConfig, History, Load, Plane, PlaneConfig, tests};
 
 /// Enough for one stretch of an update on a machine that builds at the same time.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 /// Requests per second; half of them on kept connections, half on new ones.
-const RATE: u32 = 300;
+const RATE: u32 = 320;
+/// The least that the client must have been able to send.
+const LEAST_RATE: u32 = 300;
 /// The Lease of the controllers that compete, and what they are told about it. Standbys look as often as by default.
 const LEASE: Duration = Duration::from_secs(5);
 const ELECTION: [&str; 3] = [
@@ -26,6 +28,9 @@ const ELECTION: [&str; 3] = [
     "--leader-election-renew-deadline=3s",
     "--leader-election-retry-period=2s",
 ];
+
+/// The namespaces of the tests.
+const SPACES: [&str; 3] = ["crash", "crash-bg", "leader"];
 
 const V1: Version = Version {
     error_rate: "0",
@@ -41,6 +46,8 @@ fn main() -> ExitCode {
             a_crash_before_and_after_each_kind_of_write_loses_nothing,
             a_crash_after_every_write_of_a_blue_green_update_loses_nothing,
             a_leader_that_is_stopped_killed_or_frozen_is_followed_and_nothing_is_lost,
+            // The last, because it judges what the others used.
+            the_rights_for_a_namespace_are_those_that_were_used,
         ],
     )
 }
@@ -113,6 +120,7 @@ impl Watched {
             traffic.by_version()
         );
         traffic.assert_no_failure()?;
+        traffic.assert_mix(LEAST_RATE)?;
         let last = traffic.records().iter().rev().take(1000);
         ensure!(
             last.clone().all(|record| record.version.as_deref() == Some("v2")),
@@ -154,23 +162,15 @@ fn created(requests: &[Request], space: &str, resource: &str) -> Vec<String> {
     own.map(|request| request.name.clone()).collect()
 }
 
-/// The only controller of a namespace, with the rights that users grant it.
-fn only(space: &str) -> ControllerConfig {
-    ControllerConfig {
-        user: User::Controller,
-        ..ControllerConfig::of(space)
-    }
-}
-
 /// Runs one controller after the other, each of which dies at the next failpoint.
 async fn die_at_each(plane: &Plane, space: &str, failpoints: &[&str]) -> Result<()> {
     for failpoint in failpoints {
         let began = Instant::now();
         let config = ControllerConfig {
             failpoint: Some((*failpoint).to_owned()),
-            ..only(space)
+            ..ControllerConfig::of(space)
         };
-        let mut controller = Controller::launch(plane, config)?;
+        let mut controller = Controller::launch(plane, config).await?;
         controller.dies(SOON).await?;
         println!("  died at {failpoint} after {:.1} s", began.elapsed().as_secs_f64());
     }
@@ -178,7 +178,7 @@ async fn die_at_each(plane: &Plane, space: &str, failpoints: &[&str]) -> Result<
 }
 
 async fn a_crash_before_and_after_each_kind_of_write_loses_nothing(plane: Arc<Plane>) -> Result<()> {
-    let space = "crash";
+    let space = SPACES[0];
     let steps = json!([{ "setWeight": 50 }, { "analysis": analysis("quick") }]);
     let mut shop = Shop {
         // Nothing of the past is kept, so that what is deleted is deleted in this update.
@@ -194,8 +194,7 @@ async fn a_crash_before_and_after_each_kind_of_write_loses_nothing(plane: Arc<Pl
     shop.surroundings(&plane).await?;
     let templates = [template("quick", space, "count: 2"), template("background", space, "")].concat();
     plane.client.apply(space, &templates).await?;
-    grant(&plane, User::Controller, Some(space)).await?;
-    let first = Controller::start(&plane, only(space)).await?;
+    let first = Controller::start(&plane, ControllerConfig::of(space)).await?;
     shop.deploy(&plane, V1).await?;
     shop.healthy(&plane, SOON).await?;
     first.stop().await?;
@@ -222,7 +221,7 @@ async fn a_crash_before_and_after_each_kind_of_write_loses_nothing(plane: Arc<Pl
         .collect();
     let failpoints: Vec<&str> = failpoints.iter().map(String::as_str).collect();
     die_at_each(&plane, space, &failpoints).await?;
-    let last = Controller::start(&plane, only(space)).await?;
+    let last = Controller::start(&plane, ControllerConfig::of(space)).await?;
     let mark = watched.mark;
     watched.finish(&plane, 2).await?;
     let requests = plane.audit.since(mark).await?;
@@ -235,11 +234,10 @@ async fn a_crash_before_and_after_each_kind_of_write_loses_nothing(plane: Arc<Pl
 }
 
 async fn a_crash_after_every_write_of_a_blue_green_update_loses_nothing(plane: Arc<Plane>) -> Result<()> {
-    let space = "crash-bg";
+    let space = SPACES[1];
     let shop = Shop::blue_green(space, 2, true);
     shop.surroundings(&plane).await?;
-    grant(&plane, User::Controller, Some(space)).await?;
-    let first = Controller::start(&plane, only(space)).await?;
+    let first = Controller::start(&plane, ControllerConfig::of(space)).await?;
     shop.deploy(&plane, V1).await?;
     shop.healthy(&plane, SOON).await?;
     first.stop().await?;
@@ -250,9 +248,9 @@ async fn a_crash_after_every_write_of_a_blue_green_update_loses_nothing(plane: A
     loop {
         let config = ControllerConfig {
             failpoint: Some("any:1:after".to_owned()),
-            ..only(space)
+            ..ControllerConfig::of(space)
         };
-        let mut controller = Controller::launch(&plane, config)?;
+        let mut controller = Controller::launch(&plane, config).await?;
         let done = async {
             shop.healthy(&plane, SOON).await?;
             shop.only_present(&plane, SOON).await
@@ -283,7 +281,7 @@ fn candidate(user: User) -> ControllerConfig {
         leader_elect: true,
         ports,
         flags: ELECTION.map(str::to_owned).to_vec(),
-        ..ControllerConfig::of("leader")
+        ..ControllerConfig::of(SPACES[2])
     }
 }
 
@@ -324,10 +322,8 @@ async fn a_leader_that_is_stopped_killed_or_frozen_is_followed_and_nothing_is_lo
         { "pause": {} },
         { "pause": { "duration": "10s" } },
     ]);
-    let shop = Shop::canary("leader", 2, &steps);
+    let shop = Shop::canary(SPACES[2], 2, &steps);
     shop.surroundings(&plane).await?;
-    grant(&plane, one, Some(&shop.space)).await?;
-    grant(&plane, two, Some(&shop.space)).await?;
     let first = Controller::start(&plane, candidate(one)).await?;
     first.leads(SOON).await?;
     let second = Controller::start(&plane, candidate(two)).await?;
@@ -390,4 +386,10 @@ async fn a_leader_that_is_stopped_killed_or_frozen_is_followed_and_nothing_is_lo
     work.context("the new leader wrote nothing meanwhile, so nothing was shown")?;
     first.stop().await?;
     second.stop().await
+}
+
+async fn the_rights_for_a_namespace_are_those_that_were_used(plane: Arc<Plane>) -> Result<()> {
+    let mut requests = plane.audit.since(Mark::BEGIN).await?;
+    requests.retain(|request| request.user == User::Controller.name());
+    rights::compare(&requests, &SPACES)
 }

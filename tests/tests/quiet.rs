@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use serde_json::{Value, json};
+use serde_json::json;
+use sluice_crds::RolloutStatus;
 use sluice_tests::audit::{Mark, Request, count_by_what};
 use sluice_tests::plane::User;
-use sluice_tests::rights::{OWN_NAMESPACE, grant};
+use sluice_tests::rights::{self, OWN_NAMESPACE, grant};
 use sluice_tests::shop::{STABLE, Shop, Version, phase};
 use sluice_tests::{Controller, ControllerConfig, Plane, PlaneConfig, tests, wait_until};
 
@@ -25,40 +27,41 @@ const V1: Version = STABLE;
 const V2: Version = Version { name: "v2", ..V1 };
 
 fn main() -> ExitCode {
-    let config = PlaneConfig {
-        prometheus: false,
-        ..PlaneConfig::default()
-    };
     sluice_tests::main(
         "quiet",
-        config,
+        PlaneConfig::default(),
         tests![
             a_restart_and_two_idle_minutes_write_nothing,
             nothing_is_written_while_argo_rollouts_is_live,
-            // The last, because it takes the kind of all routes away.
+            // Late, because it takes the kind of all routes away.
             a_rollout_whose_kind_of_route_is_installed_later_goes_on,
+            // The last, because it judges what the others used.
+            the_rights_for_the_cluster_are_those_that_were_used,
         ],
     )
 }
 
-/// The controller of the whole cluster, with the rights that users grant it.
+/// The controller of the whole cluster, one of several that could be.
 fn controller() -> ControllerConfig {
     ControllerConfig {
-        user: User::Controller,
         leader_elect: true,
         ..ControllerConfig::cluster_wide()
     }
 }
 
-/// Waits until the controller has decided about each Rollout, has nothing left to do and nothing to come back for.
+/// Waits until the controller has decided about each Rollout, has nothing left to do and nothing to come back for before the
+/// idle time is over; a deadline of ten minutes may be ahead.
 async fn calm(controller: &Controller, spaces: &[&str]) -> Result<()> {
     for space in spaces {
         let what = format!("nothing to do for {space}/shop");
         wait_until(&what, SOON, || async {
             let plan = controller.page(&format!("/debug/plan/{space}/shop")).await?;
-            let busy = ["trouble:", "wakes:", "effect:", "no plan"];
+            let busy = ["trouble:", "effect:", "no plan"];
+            let wakes = plan.lines().find_map(|line| line.strip_prefix("wakes:"));
+            let wakes: Option<Timestamp> = wakes.map(|at| at.trim().parse()).transpose()?;
             let calm = plan.starts_with("decided:")
-                && !busy.iter().any(|word| plan.lines().any(|line| line.starts_with(word)));
+                && !busy.iter().any(|word| plan.lines().any(|line| line.starts_with(word)))
+                && wakes.is_none_or(|at| at > Timestamp::now() + 2 * IDLE);
             ensure!(
                 calm,
                 "the plan is\n{}",
@@ -99,6 +102,21 @@ fn ensure_none(writes: &[Request], when: &str) -> Result<()> {
     Ok(())
 }
 
+/// A canary that is judged in a step, and that keeps nothing of the past.
+fn judged(space: &str) -> Shop {
+    let step = json!({ "analysis": { "templates": [{ "templateName": "one" }] } });
+    Shop {
+        further: json!({
+            "revisionHistoryLimit": 0,
+            "analysis": { "successfulRunHistoryLimit": 0, "unsuccessfulRunHistoryLimit": 0 },
+        }),
+        ..Shop::canary(space, 2, &json!([{ "setWeight": 50 }, step]))
+    }
+}
+
+const ONE: &str = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: one}\nspec:\n  metrics: \
+    [{name: one, successCondition: 'result[0] == 1', provider: {prometheus: {query: vector(1)}}}]\n";
+
 /// How an update is left.
 #[derive(Clone, Copy, PartialEq)]
 enum Left {
@@ -111,6 +129,7 @@ enum Left {
 /// Brings a Rollout from its first version into the state in which it is left.
 async fn prepare(plane: &Plane, shop: &Shop, left: Left) -> Result<()> {
     shop.surroundings(plane).await?;
+    plane.client.apply(&shop.space, ONE).await?;
     shop.deploy(plane, V1).await?;
     shop.healthy(plane, SOON).await?;
     let mut update = shop.clone();
@@ -131,7 +150,7 @@ async fn prepare(plane: &Plane, shop: &Shop, left: Left) -> Result<()> {
             shop.status(plane, "the pause", SOON, |status| phase(status) == "Paused")
                 .await?;
             shop.command(plane, json!({ "abort": true })).await?;
-            let gone = |status: &sluice_crds::RolloutStatus| {
+            let gone = |status: &RolloutStatus| {
                 phase(status) == "Degraded" && status.replicas == i32::try_from(shop.replicas).ok()
             };
             shop.status(plane, "the end of the aborted pods", SOON, gone).await?;
@@ -145,7 +164,6 @@ async fn prepare(plane: &Plane, shop: &Shop, left: Left) -> Result<()> {
 }
 
 async fn a_restart_and_two_idle_minutes_write_nothing(plane: Arc<Plane>) -> Result<()> {
-    grant(&plane, User::Controller, None).await?;
     let short = json!([{ "setWeight": 50 }, { "pause": { "duration": "1s" } }]);
     let long = json!([{ "setWeight": 50 }, { "pause": {} }]);
     let shops = [
@@ -153,6 +171,7 @@ async fn a_restart_and_two_idle_minutes_write_nothing(plane: Arc<Plane>) -> Resu
         (Shop::canary("quiet-paused", 2, &long), Left::Paused),
         (Shop::canary("quiet-aborted", 2, &long), Left::Aborted),
         (Shop::canary("quiet-invalid", 2, &long), Left::Invalid),
+        (judged("quiet-judged"), Left::Complete),
         (Shop::basic("quiet-basic", 2, &short), Left::Complete),
         (Shop::basic("quiet-basic-paused", 2, &long), Left::Paused),
         (Shop::basic("quiet-basic-aborted", 2, &long), Left::Aborted),
@@ -207,7 +226,7 @@ async fn renew_argos_lease(plane: &Plane) -> Result<()> {
         "spec": {
             "holderIdentity": "argo-rollouts-0",
             "leaseDurationSeconds": 5,
-            "renewTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            "renewTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
         },
     });
     plane.client.apply(OWN_NAMESPACE, &lease.to_string()).await?;
@@ -215,6 +234,7 @@ async fn renew_argos_lease(plane: &Plane) -> Result<()> {
 }
 
 async fn nothing_is_written_while_argo_rollouts_is_live(plane: Arc<Plane>) -> Result<()> {
+    // The namespace of the Lease comes with the rights.
     grant(&plane, User::Controller, None).await?;
     renew_argos_lease(&plane).await?;
     let renewing = tokio::spawn({
@@ -274,7 +294,6 @@ async fn holds(controller: &Controller, space: &str, why: &str) -> Result<()> {
 const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 
 async fn a_rollout_whose_kind_of_route_is_installed_later_goes_on(plane: Arc<Plane>) -> Result<()> {
-    grant(&plane, User::Controller, None).await?;
     let kinds: Api<CustomResourceDefinition> = Api::all(plane.client.kube());
     plane
         .client
@@ -290,11 +309,14 @@ async fn a_rollout_whose_kind_of_route_is_installed_later_goes_on(plane: Arc<Pla
     let controller = Controller::start(&plane, controller()).await?;
     shop.deploy(&plane, V1).await?;
     holds(&controller, "late", "not installed").await?;
-    let status: Value = plane
-        .client
-        .read("argoproj.io/v1alpha1", "Rollout", "late", "shop")
-        .await?;
-    println!("  {}", status["status"]["message"]);
+    let waits = |status: &RolloutStatus| {
+        status
+            .message
+            .as_ref()
+            .is_some_and(|text| text.contains("not installed"))
+    };
+    let status = shop.status(&plane, "the reason in the status", SOON, waits).await?;
+    println!("  {}", status.message.unwrap_or_default());
 
     let installed = Instant::now();
     let file = plane
@@ -302,7 +324,7 @@ async fn a_rollout_whose_kind_of_route_is_installed_later_goes_on(plane: Arc<Pla
         .gateway_crds
         .join("gateway.networking.k8s.io_httproutes.yaml");
     plane.client.apply_file("", &file).await?;
-    holds(&controller, "late", "shop does not exist").await?;
+    holds(&controller, "late", "HTTPRoute late/shop not found").await?;
     plane.client.apply(&shop.space, &shop.route()).await?;
     shop.healthy(&plane, SOON).await?;
     shop.deploy(&plane, V2).await?;
@@ -313,4 +335,10 @@ async fn a_rollout_whose_kind_of_route_is_installed_later_goes_on(plane: Arc<Pla
         installed.elapsed().as_secs_f64()
     );
     controller.stop().await
+}
+
+async fn the_rights_for_the_cluster_are_those_that_were_used(plane: Arc<Plane>) -> Result<()> {
+    let mut requests = plane.audit.since(Mark::BEGIN).await?;
+    requests.retain(|request| request.user == User::Controller.name());
+    rights::compare(&requests, &[])
 }

@@ -67,7 +67,7 @@ impl Need {
 
 const ARGO: &str = "argoproj.io";
 const LEASES: &str = "coordination.k8s.io";
-const WATCHED: &str = "get list watch";
+const WATCHED: &str = "list watch";
 const MADE: &str = "get list watch create patch delete";
 const SWITCHING: &str = "switching Services, and canaries with a router";
 
@@ -113,7 +113,7 @@ const CONTROLLER: &[Need] = &[
 ];
 
 const USER: &[Need] = &[
-    need(ARGO, "rollouts", WATCHED, ""),
+    need(ARGO, "rollouts", "get list watch", ""),
     need(ARGO, "rollouts", "patch", "pause, and for promote after it"),
     need(ARGO, "rollouts/status", "patch", "promote, abort, retry"),
     need("apps", "replicasets", "list watch", "revisions in `get`"),

@@ -81,20 +81,13 @@ async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
     };
     let plane = Plane::start(inside, config).await?;
     plane.namespace(SPACE).await?;
-    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: bench}\n\
-        roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n\
-        subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: sluice-controller}]";
-    plane.client.apply("", binding).await?;
     let rollouts = Api::namespaced(plane.client.kube(), SPACE);
     let bench = Bench {
         plane,
         rollouts,
         count: options.rollouts,
     };
-    let flags = ControllerConfig {
-        user: User::Controller,
-        ..ControllerConfig::of(SPACE)
-    };
+    let flags = ControllerConfig::of(SPACE);
     let controller = Controller::start(&bench.plane, flags.clone()).await?;
 
     let mark = bench.plane.audit.mark().await?;

@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use sluice_tests::Plane;
 use sluice_tests::shop::{STABLE, Shop, Version, phase};
-
-use crate::controller;
+use sluice_tests::{Controller, ControllerConfig, Plane};
 
 /// Enough for an update on a machine that builds at the same time.
-const UPDATE: Duration = Duration::from_secs(60);
+const UPDATE: Duration = Duration::from_mins(1);
 
 /// It is noticed by a watch, not by looking again from time to time.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -25,7 +23,8 @@ const TEMPLATES: [&str; 2] = [
 pub async fn references_that_come_later_are_noticed_and_the_rollout_goes_on(plane: Arc<Plane>) -> Result<()> {
     const SPACE: &str = "later";
     plane.namespace(SPACE).await?;
-    let controller = controller(&plane, SPACE).await?;
+    // Templates of the cluster are read by a controller of the cluster only.
+    let controller = Controller::start(&plane, ControllerConfig::cluster_wide()).await?;
     let analysis = json!({ "analysis": { "templates": [{ "templateName": "own" }] } });
     let shop = Shop::canary(SPACE, 1, &json!([{ "setWeight": 50 }, analysis]));
     shop.deploy(&plane, STABLE).await?;
