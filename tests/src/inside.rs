@@ -314,7 +314,7 @@ mod tests {
             ExitCode::SUCCESS
         });
         // The inner program must not go on with the test harness, nor the outer one hide how it went.
-        std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+        std::process::exit((code != ExitCode::SUCCESS).into());
     }
 
     struct Held {

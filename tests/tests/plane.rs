@@ -16,7 +16,7 @@ use sluice_tests::plane::User;
 use sluice_tests::{Load, LoadConfig, Plane, PlaneConfig, process, tests, wait_until};
 
 /// Enough for anything here on a machine that builds at the same time.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     sluice_tests::main(
@@ -50,7 +50,7 @@ async fn every_part_starts_and_costs_what_is_said(plane: Arc<Plane>) -> Result<(
         .max()
         .context("something was started")?;
     // The goal is 20 s; the limit leaves room for a machine that builds at the same time.
-    ensure!(slowest < Duration::from_secs(60), "the plane took {slowest:?}");
+    ensure!(slowest < Duration::from_mins(1), "the plane took {slowest:?}");
     Ok(())
 }
 

@@ -11,14 +11,11 @@ pub fn run() -> Result<ExitCode> {
     cargo::step("format", &["fmt", "--all", "--check"])?;
     tidy::check()?;
     box_build::run(&box_build::Command::Build)?;
-    // The end-to-end tests are not free of lints yet.
     let lints = [
         "clippy",
         "--locked",
         "--release",
         "--workspace",
-        "--exclude",
-        "sluice-tests",
         "--all-targets",
         "--",
         "-D",

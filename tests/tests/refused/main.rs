@@ -26,7 +26,7 @@ use crate::neighbour::{Neighbour, compare};
 use crate::objects::{Base, By, ROWS, Row};
 
 /// Enough for the controller to say what is wrong with all of them.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     sluice_tests::main(
@@ -54,8 +54,9 @@ async fn controller(plane: &Plane, space: &str) -> Result<Controller> {
 
 async fn wrong_objects_are_refused_and_a_neighbour_does_not_notice(plane: Arc<Plane>) -> Result<()> {
     const SPACE: &str = "refused";
+    let mut neighbour = Neighbour::move_in(&plane, SPACE).await?;
     let controller = controller(&plane, SPACE).await?;
-    let mut neighbour = Neighbour::settle(&plane, SPACE).await?;
+    neighbour.settle(&plane).await?;
     plane.client.apply(SPACE, objects::SURROUNDINGS).await?;
     let undisturbed = neighbour.updates(&plane).await?;
     let mut disturbed = Vec::new();

@@ -15,7 +15,7 @@ use crate::controller;
 use crate::objects::merge;
 
 /// Enough for one step on a machine that builds at the same time.
-const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_mins(1);
 
 const V1: Version = Version {
     error_rate: "0",
@@ -32,7 +32,7 @@ pub async fn a_strategy_that_becomes_invalid_in_mid_canary_stops_progress_and_no
 ) -> Result<()> {
     let wrong = json!({ "strategy": { "canary": { "maxSurge": "lots" } } });
     let says = "spec.strategy.canary.maxSurge: must be a number of pods";
-    play(&plane, "mid-strategy", &wrong, says).await
+    Box::pin(play(&plane, "mid-strategy", &wrong, says)).await
 }
 
 pub async fn a_pod_template_that_is_refused_in_mid_canary_stops_progress_and_nothing_else(
@@ -42,13 +42,13 @@ pub async fn a_pod_template_that_is_refused_in_mid_canary_stops_progress_and_not
         json!([{ "name": "backend", "image": "sluice/backend:v2", "ports": [{ "containerPort": 70000 }] }]);
     let wrong = json!({ "template": { "spec": { "containers": containers } } });
     let says = "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 70000";
-    play(&plane, "mid-template", &wrong, says).await
+    Box::pin(play(&plane, "mid-template", &wrong, says)).await
 }
 
 pub async fn a_missing_template_in_mid_canary_stops_progress_and_nothing_else(plane: Arc<Plane>) -> Result<()> {
     let wrong = json!({ "strategy": { "canary": { "analysis": { "templates": [{ "templateName": "nothing" }] } } } });
     let says = "spec.strategy.canary.analysis.templates[0].templateName: AnalysisTemplate 'nothing' not found";
-    play(&plane, "mid-reference", &wrong, says).await
+    Box::pin(play(&plane, "mid-reference", &wrong, says)).await
 }
 
 async fn play(plane: &Plane, space: &str, wrong: &Value, says: &str) -> Result<()> {
@@ -137,7 +137,7 @@ async fn becomes_invalid(
     shop.command(plane, json!({ "message": "written by the test" })).await?;
     let status = invalid(plane, shop, says, |_| true).await?;
     ensure!(status.pause_conditions.is_none(), "the promotion was not recorded");
-    let place = |rollout: &Value| {
+    let step_and_weight = |rollout: &Value| {
         let weight = rollout
             .pointer("/status/canary/weights/canary/weight")
             .and_then(Value::as_i64);
@@ -146,7 +146,7 @@ async fn becomes_invalid(
             weight,
         ))
     };
-    let places = history.distinct(place)?;
+    let places = history.distinct(step_and_weight)?;
     ensure!(
         places == [(Some(1), Some(50))],
         "(step, weight) went over {places:?} although the spec was invalid"

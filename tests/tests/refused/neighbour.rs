@@ -8,7 +8,7 @@ use sluice_tests::Plane;
 use sluice_tests::shop::{STABLE, Shop, Version};
 
 /// Enough for one update on a machine that builds at the same time.
-const UPDATE: Duration = Duration::from_secs(60);
+const UPDATE: Duration = Duration::from_mins(1);
 
 /// Updates with and without disturbance, of which the medians are compared.
 pub const UPDATES: usize = 3;
@@ -24,15 +24,19 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
-    /// Deploys its first version and waits until it is healthy. The controller must be running.
-    pub async fn settle(plane: &Plane, space: &str) -> Result<Self> {
+    /// Makes the namespace and all that it needs there.
+    pub async fn move_in(plane: &Plane, space: &str) -> Result<Self> {
         let mut shop = Shop::canary(space, 2, &json!([{ "setWeight": 50 }]));
         shop.strategy["canary"]["scaleDownDelaySeconds"] = 0.into();
         shop.surroundings(plane).await?;
-        let mut neighbour = Self { shop, next: 0 };
-        neighbour.deploy(plane).await?;
-        neighbour.shop.healthy(plane, UPDATE).await?;
-        Ok(neighbour)
+        Ok(Self { shop, next: 0 })
+    }
+
+    /// Deploys its first version and waits until it is healthy. The controller must be running.
+    pub async fn settle(&mut self, plane: &Plane) -> Result<()> {
+        self.deploy(plane).await?;
+        self.shop.healthy(plane, UPDATE).await?;
+        Ok(())
     }
 
     /// One update, from the apply to Healthy.

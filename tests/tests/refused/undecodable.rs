@@ -17,7 +17,7 @@ use crate::neighbour::{self, Neighbour, compare};
 use crate::{controller, create, objects};
 
 /// Enough for any one thing on a machine that builds at the same time.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const SPACE: &str = "undecodable";
 const API: &str = "argoproj.io/v1alpha1";
@@ -42,8 +42,9 @@ pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_no
     for (name, place) in LOOSENED {
         strict.push(loosen(&plane, name, place).await?);
     }
+    let mut neighbour = Neighbour::move_in(&plane, SPACE).await?;
     let controller = controller(&plane, SPACE).await?;
-    let mut neighbour = Neighbour::settle(&plane, SPACE).await?;
+    neighbour.settle(&plane).await?;
     plane.client.apply(SPACE, objects::SURROUNDINGS).await?;
     let undisturbed = neighbour.updates(&plane).await?;
     let mut disturbed = Vec::new();
@@ -183,11 +184,11 @@ async fn reported(plane: &Plane, kind: &str, name: &str, says: &str) -> Result<(
 }
 
 /// Takes the type away from one place of a schema, waits until the API server works by it, and returns what was there.
-async fn loosen(plane: &Plane, name: &str, place: &str) -> Result<CustomResourceDefinition> {
+async fn loosen(plane: &Plane, name: &str, field: &str) -> Result<CustomResourceDefinition> {
     let api: Api<CustomResourceDefinition> = Api::all(plane.client.kube());
     let strict = api.get(name).await?;
     let mut loose = json!(strict);
-    let at = format!("/spec/versions/0/schema/openAPIV3Schema{place}");
+    let at = format!("/spec/versions/0/schema/openAPIV3Schema{field}");
     *loose
         .pointer_mut(&at)
         .with_context(|| format!("nothing at {at} in {name}"))? =
