@@ -258,7 +258,7 @@ impl Shop {
         .await
     }
 
-    /// Waits until only the ReplicaSet of the present revision has pods, and returns the sizes of all.
+    /// Waits until none of its ReplicaSets has pods but that of the present revision.
     pub async fn only_present(&self, plane: &Plane, within: Duration) -> Result<()> {
         let api: Api<k8s_openapi::api::apps::v1::ReplicaSet> = Api::namespaced(plane.client.kube(), &self.space);
         wait_until("the old ReplicaSet's end", within, || async {
@@ -267,7 +267,9 @@ impl Shop {
             let sets = api.list(&kube::api::ListParams::default()).await?;
             let others = sets.items.iter().filter(|set| {
                 let labels = set.metadata.labels.as_ref();
-                labels.and_then(|labels| labels.get("rollouts-pod-template-hash")) != Some(&present)
+                let mut owners = set.metadata.owner_references.iter().flatten();
+                owners.any(|owner| owner.name == "shop")
+                    && labels.and_then(|labels| labels.get("rollouts-pod-template-hash")) != Some(&present)
             });
             let left: i32 = others
                 .map(|set| set.status.as_ref().map_or(0, |status| status.replicas))
