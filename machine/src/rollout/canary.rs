@@ -9,10 +9,11 @@ use sluice_crds::{
 use super::{
     context::{Context, is_complete},
     deadline,
-    replicas::{self, canary_with_router},
+    reached::{has_sizes, is_at_rest, is_available, is_promotable, is_routed},
+    replicas::canary_with_router,
     runs,
     sets::whole_second_up,
-    traffic::{Settling, Traffic},
+    traffic::Traffic,
     turn::Turn,
 };
 use crate::{EventKind, Hold, hash};
@@ -247,20 +248,6 @@ fn promote(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, 
     );
 }
 
-/// Whether the new revision has `needed` available pods; if not, that is why the Rollout waits.
-fn is_available(turn: &mut Turn<'_>, context: &Context<'_>, needed: u32) -> bool {
-    let available = context.new_available();
-    let is = context.new.is_some_and(|set| set.settled && set.wanted >= needed) && available >= needed;
-    if !is {
-        turn.hold(Hold::NewNotAvailable {
-            replica_set: context.new_name(),
-            available,
-            needed,
-        });
-    }
-    is
-}
-
 fn take_step<'a>(
     turn: &mut Turn<'a>,
     context: &Context<'a>,
@@ -294,7 +281,7 @@ fn take_step<'a>(
             return;
         }
     }
-    enter(turn, context, canary, status);
+    enter(turn, context, canary, traffic, status);
 }
 
 fn promote_if_ready<'a>(
@@ -316,10 +303,16 @@ fn promote_if_ready<'a>(
 }
 
 /// What a step needs in the status while it is under way. Level-triggered: it also holds for an index that a command set.
-fn enter(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+fn enter<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) {
     let step = steps(canary).get(index(canary, status));
     let pauses = step.is_some_and(|step| step.pause.is_some());
-    if pauses && status.controller_pause != Some(true) {
+    if pauses && status.controller_pause != Some(true) && is_at_rest(turn, context, canary, traffic, status) {
         let start_time = Time::from(whole_second_up(turn.now));
         status.pause_conditions = Some(vec![PauseCondition {
             reason: PauseReason::CanaryPauseStep,
@@ -375,105 +368,6 @@ fn is_done<'a>(
         problems: format!("a step that is not supported: {}", name(step)),
     });
     false
-}
-
-/// Whether the new revision has no more pods than the present step asks for, or than its traffic needs.
-fn has_shrunk<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>, size: u32) -> bool {
-    let Some(set) = context.new.filter(|set| set.wanted > size) else {
-        return true;
-    };
-    let most = size.max(traffic.need(turn, &set.hash).pods(context.replicas));
-    if set.wanted > most {
-        let (replica_set, left) = (set.name.clone(), set.wanted - most);
-        turn.hold(Hold::OldNotDown { replica_set, left });
-    }
-    set.wanted <= most
-}
-
-/// Whether both revisions have the pods that the present step asks for.
-fn has_sizes<'a>(
-    turn: &mut Turn<'a>,
-    context: &Context<'a>,
-    canary: &CanaryStrategy,
-    traffic: &Traffic<'a>,
-    status: &RolloutStatus,
-) -> bool {
-    if context.has_router() {
-        let size = routed_size(context.replicas, canary, status);
-        return is_available(turn, context, size) && has_shrunk(turn, context, traffic, size);
-    }
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
-    let desired = replicas::basic_desired(context.replicas, weight(canary, status), limits.surge);
-    if !is_available(turn, context, desired.new) || !has_shrunk(turn, context, traffic, desired.new) {
-        return false;
-    }
-    // The last stable pod stays while the stable Service selects it.
-    let kept = desired.stable.max(u32::from(canary.stable_service.is_some()));
-    let stable = context
-        .stable(status)
-        .filter(|set| set.wanted > kept)
-        .map(|set| (set, set.wanted - kept));
-    let older = || {
-        context
-            .older(status)
-            .into_iter()
-            .find(|set| set.available > 0)
-            .map(|set| (set, set.available))
-    };
-    if let Some((set, left)) = stable.or_else(older) {
-        turn.hold(Hold::OldNotDown {
-            replica_set: set.name.clone(),
-            left,
-        });
-        return false;
-    }
-    true
-}
-
-fn is_routed<'a>(turn: &mut Turn<'a>, traffic: &Traffic<'a>, percent: u32) -> bool {
-    if let Some(problem) = &traffic.problem {
-        turn.hold(problem.clone());
-        return false;
-    }
-    if !traffic.is_at(percent) {
-        return false;
-    }
-    match traffic.settling(turn) {
-        Settling::Settled => true,
-        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
-            turn.hold(hold);
-            false
-        }
-    }
-}
-
-fn is_promotable<'a>(
-    turn: &mut Turn<'a>,
-    context: &Context<'a>,
-    canary: &CanaryStrategy,
-    traffic: &Traffic<'a>,
-) -> bool {
-    if let Some(problem) = &traffic.problem {
-        turn.hold(problem.clone());
-        return false;
-    }
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
-    // Without a surge the last stable pod stays while the stable Service selects it, and the new revision cannot be complete.
-    let keeps_one = !context.has_router() && limits.surge == 0 && canary.stable_service.is_some();
-    let needed = if keeps_one {
-        context.replicas - limits.unavailable
-    } else {
-        context.replicas
-    };
-    is_available(turn, context, needed)
 }
 
 fn pause_is_over(turn: &mut Turn<'_>, status: &RolloutStatus, duration: Option<&IntOrString>) -> bool {

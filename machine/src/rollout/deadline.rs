@@ -11,8 +11,8 @@ use super::{
     turn::Turn,
 };
 
-/// When the deadline is over if nothing progresses; `None` while it does not count: the update is over, aborted or paused, a
-/// pause or an analysis is the present step, or a scale-down delay is running.
+/// When the deadline is over if nothing progresses; `None` while it does not count: the update is over, aborted or paused, the
+/// present step is an analysis or a pause that has begun, or a scale-down delay is running.
 pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timestamp> {
     let healthy = is_complete(context, status) && context.new_available() >= context.replicas;
     let paused = context.rollout.spec.paused == Some(true) || status.pause_conditions.iter().flatten().next().is_some();
@@ -21,8 +21,9 @@ pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timest
     }
     if let Some(canary) = context.canary() {
         let step = canary::steps(canary).get(canary::index(canary, status));
-        let waits =
-            step.is_some_and(|step| step.pause.is_some() || step.analysis.is_some() || step.experiment.is_some());
+        let pauses = status.controller_pause == Some(true);
+        let waits = step
+            .is_some_and(|step| step.pause.is_some() && pauses || step.analysis.is_some() || step.experiment.is_some());
         if waits && status.stable_rs.is_some() && !is_complete(context, status) {
             return None;
         }

@@ -8,6 +8,7 @@ mod conditions;
 mod context;
 mod deadline;
 mod publish;
+mod reached;
 pub mod replicas;
 mod routed;
 mod runs;

@@ -3,7 +3,7 @@
 //! The order is always the same: scale up, wait until available, make the Service select the new pods, wait until its
 //! endpoints followed, move the weight, wait until it settled, scale down.
 
-use sluice_crds::{CanaryStrategy, RolloutStatus};
+use sluice_crds::{CanaryStrategy, PauseReason, RolloutStatus};
 
 use super::{
     canary,
@@ -326,9 +326,8 @@ fn scale_down<'a>(
         shrink(turn, context, traffic, set, context.replicas);
     }
     let complete = is_complete(context, status);
-    // Nothing shrinks in a pause. What has too many pods then, after a retry or a rollback, shrinks with the next setWeight.
-    let step = canary::steps(canary).get(canary::index(canary, status));
-    let is_pausing = step.is_some_and(|step| step.pause.is_some());
+    // Nothing shrinks in a pause that has begun.
+    let is_pausing = canary::has_pause(status, &PauseReason::CanaryPauseStep);
     if let Some(set) = context.new.filter(|_| !complete) {
         if status.abort == Some(true) {
             scale_down_aborted(turn, context, canary, traffic, status, set);
