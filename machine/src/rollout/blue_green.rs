@@ -9,7 +9,7 @@ use super::{
     traffic::{Settling, Traffic},
     turn::Turn,
 };
-use crate::{EventKind, Hold};
+use crate::{EventKind, Hold, ReplicaSet};
 
 /// Moves the status on.
 pub(super) fn advance<'a>(
@@ -41,6 +41,14 @@ pub(super) fn advance<'a>(
     }
     if deadline::aborts(turn, context, status) && !first {
         let reason = format!("ReplicaSet {:?} has timed out progressing.", context.new_name());
+        abort(turn, context, status, &reason);
+        return;
+    }
+    if is_lost(context, traffic, status) {
+        let reason = format!(
+            "ReplicaSet {:?} has lost all its pods after the switch.",
+            context.new_name()
+        );
         abort(turn, context, status, &reason);
         return;
     }
@@ -145,6 +153,20 @@ fn is_up(turn: &mut Turn<'_>, context: &Context<'_>) -> bool {
     up
 }
 
+/// Whether the new revision got the traffic and lost all its pods, while stable could carry it. To switch back and, when the
+/// pods are there again, forth would go on for ever with pods that crash.
+fn is_lost(context: &Context<'_>, traffic: &Traffic<'_>, status: &RolloutStatus) -> bool {
+    let active = traffic
+        .stable_service()
+        .and_then(|service| service.selected.revision.as_deref());
+    active == Some(context.new_hash.as_str())
+        && context.replicas > 0
+        && context.new_available() == 0
+        && context
+            .stable(status)
+            .is_some_and(|set| set.available >= floor(context))
+}
+
 /// Pauses until a person promotes: Argo's patch takes the pause condition away and leaves controllerPause.
 fn is_promoted_by_hand(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) -> bool {
     let paused = status.pause_conditions.iter().flatten().next().is_some();
@@ -227,12 +249,14 @@ fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) 
     }
 }
 
-/// Which revision the active Service is to select: the new one as soon as nothing holds it back.
+/// Which revision the active Service is to select: the new one as soon as nothing holds it back. Until then it stays where it
+/// is, also on a revision that was superseded in its switch: one that carries the traffic needs no second switch.
 fn active_aim<'a>(
     context: &Context<'a>,
     blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
     status: &RolloutStatus,
-) -> Option<&'a crate::ReplicaSet> {
+) -> Option<&'a ReplicaSet> {
     let stable = context.stable(status);
     if status.abort == Some(true) || context.rollout.spec.paused == Some(true) {
         return stable;
@@ -246,7 +270,29 @@ fn active_aim<'a>(
     let up = context
         .new
         .filter(|set| set.settled && set.available >= context.replicas);
-    if released && up.is_some() { up } else { stable }
+    if released && up.is_some() {
+        return up;
+    }
+    let is_new = |set: &ReplicaSet| set.hash == context.new_hash;
+    let present = traffic
+        .stable_service()
+        .filter(|service| service.is_as_written() && !is_complete(context, status))
+        .and_then(|service| context.set(service.selected.revision.as_deref()?))
+        .filter(|set| {
+            set.available
+                >= if is_new(set) {
+                    context.replicas.min(1)
+                } else {
+                    floor(context)
+                }
+        });
+    present.or(stable)
+}
+
+/// Available pods that can carry everything; at least one where there are to be any.
+fn floor(context: &Context<'_>) -> u32 {
+    let floor = context.replicas.saturating_sub(super::allowed_unavailable(context));
+    floor.max(context.replicas.min(1))
 }
 
 fn select<'a>(
@@ -266,7 +312,7 @@ fn select<'a>(
     if context.rollout.spec.paused == Some(true) && !is_over {
         return;
     }
-    let active_aim = active_aim(context, blue_green, status);
+    let active_aim = active_aim(context, blue_green, traffic, status);
     if let (Some(service), Some(aim)) = (traffic.stable_service(), active_aim)
         && service.selected.revision.as_deref() != Some(aim.hash.as_str())
     {

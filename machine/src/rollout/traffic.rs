@@ -45,6 +45,14 @@ impl Service<'_> {
     fn resource_version(&self) -> &str {
         self.value["metadata"]["resourceVersion"].as_str().unwrap_or_default()
     }
+
+    /// Whether it selects what we wrote last; also true where we never wrote.
+    pub fn is_as_written(&self) -> bool {
+        self.selected.moving.as_ref().is_none_or(|moving| {
+            let written = moving.to.parts.keys().next().map(|dest| dest.revision.as_str());
+            written == self.selected.revision.as_deref()
+        })
+    }
 }
 
 /// All routes and Services of a Rollout that can be worked with, and why the others cannot.
@@ -57,6 +65,8 @@ pub(super) struct Traffic<'a> {
     canary: &'a str,
     /// All traffic goes to the one revision that the active Service selects.
     is_blue_green: bool,
+    /// `spec.replicas`.
+    replicas: u32,
     drain: SignedDuration,
 }
 
@@ -111,6 +121,7 @@ impl<'a> Traffic<'a> {
             stable: stable_name,
             canary: canary_name,
             is_blue_green: canary.is_none(),
+            replicas: context.replicas,
             drain: drain(context),
         };
         for name in [stable_name, canary_name].into_iter().filter(|name| !name.is_empty()) {
@@ -345,17 +356,24 @@ impl<'a> Traffic<'a> {
         let what = match turn.endpoints(service.name, service.resource_version()) {
             None => "its endpoints are being read".to_owned(),
             Some(Fact::Known(endpoints)) => {
-                let others: u32 = endpoints
-                    .ready
-                    .iter()
-                    .filter(|(hash, _)| *hash != revision)
-                    .map(|(_, n)| n)
-                    .sum();
-                if others == 0 {
+                let own = endpoints.ready.get(revision).copied().unwrap_or(0);
+                let others = endpoints.ready.values().sum::<u32>() - own;
+                // No endpoints at all tell nothing: the switch may not have been looked at, while no pod was ready.
+                if others == 0 && (own > 0 || moving.is_none()) {
                     let seen = turn.acknowledged(&object, &version);
                     return self.draining(turn, object.to_string(), moved_at(turn.world(), service, seen));
                 }
-                format!("{others} ready endpoints are still pods of another revision than {revision}")
+                if let Some(moving) = moving
+                    && others + own + self.replicas == 0
+                {
+                    // Nor will there be any. This is not remembered: it is another matter when there are to be pods.
+                    return self.draining(turn, object.to_string(), moving.at);
+                }
+                if others == 0 {
+                    format!("it has no ready endpoints of revision {revision}")
+                } else {
+                    format!("{others} ready endpoints are still pods of another revision than {revision}")
+                }
             }
             Some(Fact::Absent) => "it has no EndpointSlices".to_owned(),
             Some(Fact::Unknown(why)) => format!("its endpoints are not known: {why}"),
@@ -521,14 +539,10 @@ impl<'a> Traffic<'a> {
             })
         });
         routes.or_else(|| {
-            self.services.values().find_map(|service| {
-                let moving = service.selected.moving.as_ref()?;
-                let written = moving.to.parts.keys().next().map(|dest| dest.revision.as_str());
-                let manager = service.selected.foreign_manager.clone();
-                (written != service.selected.revision.as_deref()).then(|| Hold::ForeignWriter {
-                    object: service.object().to_string(),
-                    manager,
-                })
+            let foreign = self.services.values().find(|service| !service.is_as_written())?;
+            Some(Hold::ForeignWriter {
+                object: foreign.object().to_string(),
+                manager: foreign.selected.foreign_manager.clone(),
             })
         })
     }
