@@ -145,11 +145,13 @@ fn finish(turn: Turn<'_>, commit: Option<Commit>) -> Plan {
             .count()
             <= 1
     );
+    let news = commit.as_ref().map_or_else(Vec::new, |_| turn.news);
+    let events = news.into_iter().chain(turn.events).collect();
     Plan {
         asks: Vec::new(),
         commit,
         effects: turn.effects,
-        events: turn.events,
+        events,
         hold,
         wake_at,
         memory: turn.memory,

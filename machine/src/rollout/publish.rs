@@ -105,7 +105,9 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
     let object = object_patch(context);
     let empty = RolloutStatus::default();
     let old = rollout.status.as_ref().unwrap_or(&empty);
-    let patch = json::diff(&json!(old), &json!(status));
+    let patch = (old != status)
+        .then(|| json::diff(&json!(old), &json!(status)))
+        .flatten();
     if object.is_none() && patch.is_none() {
         turn.memory.stale_since = None;
         return None;

@@ -10,7 +10,7 @@ use super::{
     traffic::{Need, Traffic},
     turn::Turn,
 };
-use crate::{Effect, EventKind, Hold, Owner, ReplicaSet};
+use crate::{Effect, Event, EventKind, Hold, Owner, ReplicaSet};
 
 /// Annotation: `spec.replicas` of the Rollout when the ReplicaSet was last scaled.
 const DESIRED_ANNOTATION: &str = "rollout.argoproj.io/desired-replicas";
@@ -51,12 +51,12 @@ pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) 
         },
     });
     let message = format!("Created ReplicaSet {name} (revision {})", context.revision);
-    turn.event(
-        EventKind::Normal,
-        "NewReplicaSetCreated",
+    turn.events.push(Event {
+        kind: EventKind::Normal,
+        reason: "NewReplicaSetCreated",
         message,
-        context.event_key(&name),
-    );
+        key: context.event_key(&name),
+    });
     turn.effects.push(Effect::CreateReplicaSet { name, object });
 }
 
@@ -148,7 +148,12 @@ pub(super) fn scale(turn: &mut Turn<'_>, context: &Context<'_>, set: &ReplicaSet
         .and_then(|status| status.current_step_index)
         .unwrap_or(0);
     let key = context.event_key(&format!("{step}/{}/{}/{to}", set.name, set.wanted));
-    turn.event(EventKind::Normal, "ScalingReplicaSet", message, key);
+    turn.events.push(Event {
+        kind: EventKind::Normal,
+        reason: "ScalingReplicaSet",
+        message,
+        key,
+    });
 }
 
 /// Whether the scale-down delay of a ReplicaSet is over. The first time it is asked, the deadline is written on it.

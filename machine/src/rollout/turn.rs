@@ -19,7 +19,10 @@ pub(super) struct Turn<'a> {
     world: &'a World,
     pub asks: Vec<Ask>,
     pub effects: Vec<Effect>,
+    /// Of the effects.
     pub events: Vec<Event>,
+    /// Of what the status says anew: published with the commit that says so, and not before.
+    pub news: Vec<Event>,
     pub memory: Memory,
     /// Text of the condition when this decision aborted the update.
     pub abort_message: Option<String>,
@@ -36,6 +39,7 @@ impl<'a> Turn<'a> {
             asks: Vec::new(),
             effects: Vec::new(),
             events: Vec::new(),
+            news: Vec::new(),
             memory: world.memory.clone(),
             abort_message: None,
             wake_at: None,
@@ -71,8 +75,9 @@ impl<'a> Turn<'a> {
         self.wake_at
     }
 
+    /// Tells of a change of the status.
     pub fn event(&mut self, kind: EventKind, reason: &'static str, message: String, key: String) {
-        self.events.push(Event {
+        self.news.push(Event {
             kind,
             reason,
             message,
