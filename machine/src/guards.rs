@@ -114,6 +114,7 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
     if is_stable(world, set) && has_router && to < all {
         return refuse("S4", format!("stable would have {to} pods of {all}"));
     }
+    check_total(world, set, to)?;
     let mut reaching = Vec::new();
     for name in [&stable, &canary].into_iter().filter(|name| !name.is_empty()) {
         match world.services.get(name) {
@@ -160,6 +161,30 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
                 format!("{percent} % of the traffic needs {needed} pods, {to} would be left"),
             );
         }
+    }
+    Ok(())
+}
+
+/// S3 without a router, where traffic follows the pods: enough of them are left in all.
+fn check_total(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold> {
+    let strategy = world.rollout.spec.strategy.as_ref();
+    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
+    let Some(canary) = canary.filter(|canary| canary.traffic_routing.is_none()) else {
+        return Ok(());
+    };
+    let all = replicas(&world.rollout);
+    let limits = limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), all);
+    let sets = world.replica_sets.known().into_iter().flat_map(|sets| sets.values());
+    let others: u32 = sets
+        .filter(|other| other.name != set.name)
+        .map(|other| other.available)
+        .sum();
+    let (left, floor) = (others + set.available.min(to), all.saturating_sub(limits.unavailable));
+    if to < set.available && left < floor {
+        return refuse(
+            "S3",
+            format!("{left} pods would be available in all, {floor} are needed"),
+        );
     }
     Ok(())
 }

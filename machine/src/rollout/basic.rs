@@ -38,7 +38,8 @@ pub(super) fn act<'a>(
         count(context.new),
         older_wanted,
     );
-    let frozen = context.rollout.spec.paused == Some(true);
+    // An abort moves the traffic back also in a pause by the user, and the traffic follows the pods.
+    let frozen = context.rollout.spec.paused == Some(true) && status.abort != Some(true);
     match context.new {
         None if frozen || status.abort == Some(true) => {}
         None => sets::create(turn, context, next.new),
@@ -82,6 +83,7 @@ fn count(set: Option<&ReplicaSet>) -> Count {
         wanted: set.wanted,
         // Counts of an older spec do not allow anything to shrink.
         available: if set.settled { set.available } else { 0 },
+        idle: if set.settled { set.wanted - set.available } else { 0 },
     })
 }
 

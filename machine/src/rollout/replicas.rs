@@ -19,6 +19,8 @@ pub struct Count {
     pub wanted: u32,
     /// Available pods, at most `wanted`.
     pub available: u32,
+    /// Pods that are known not to be available.
+    pub idle: u32,
 }
 
 /// Sizes for stable and new.
@@ -126,7 +128,8 @@ pub fn basic_desired(replicas: u32, weight_percent: u32, surge: u32) -> Sizes {
 /// The next sizes on the way to `desired` without a router: as far as surge and availability allow at this moment.
 ///
 /// - Up: never more than `replicas + surge` pods wanted in all; stable first.
-/// - While older revisions still have pods, nothing is scaled down here: they are drained first.
+/// - Pods that are not available carry nothing: beyond what is desired they go at once, and make room.
+/// - While older revisions still have pods, nothing else is scaled down here: they are drained first.
 /// - Down: only the side that is to shrink, and only so far that the pods left on it and the available pods of the other
 ///   side are together at least `replicas - unavailable`.
 pub fn basic_next(
@@ -147,6 +150,14 @@ pub fn basic_next(
         let up = wanted.saturating_sub(*size).min(budget);
         *size += up;
         budget -= up;
+    }
+    for (size, to, count) in [
+        (&mut next.stable, desired.stable, stable),
+        (&mut next.new, desired.new, new),
+    ] {
+        if to < count.wanted {
+            *size = to.max(count.wanted - count.idle);
+        }
     }
     if older_wanted > 0 {
         return next;
@@ -268,7 +279,11 @@ mod tests {
     }
 
     fn count(wanted: u32, available: u32) -> Count {
-        Count { wanted, available }
+        Count {
+            wanted,
+            available,
+            idle: wanted - available,
+        }
     }
 
     #[test]
@@ -291,6 +306,9 @@ mod tests {
             (4, limits(1, 0), (4, 0), count(4, 4), count(1, 1), 0, (4, 0)),
             // Older revisions are drained before anything else shrinks.
             (4, limits(1, 0), (2, 2), count(4, 4), count(0, 0), 1, (4, 0)),
+            // Without a surge a new pod that never starts takes the room of a stable one: it goes even before older ones.
+            (7, limits(0, 1), (7, 0), count(4, 4), count(1, 0), 2, (4, 0)),
+            (7, limits(0, 1), (7, 0), count(4, 4), count(0, 0), 2, (5, 0)),
             // spec.replicas was lowered.
             (2, limits(1, 0), (2, 0), count(4, 4), count(0, 0), 0, (2, 0)),
             (0, limits(0, 1), (0, 0), count(4, 4), count(2, 2), 0, (4, 0)),

@@ -1,6 +1,7 @@
 //! A World that is built up row by row, and plans in a few words.
 
 mod decisions;
+mod switches;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use expect_test::Expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
-use sluice_traffic::ObjectRef;
+use sluice_traffic::{Dest, Moving, ObjectRef, Split, routers::service};
 
 use crate::{Answer, Answered, Ask, Effect, Endpoints, Fact, Owner, Plan, ReplicaSet, Settings, World, decide, hash};
 
@@ -70,6 +71,10 @@ fn routed(steps: Value) -> Value {
         "trafficRouting": { "plugins": { "argoproj-labs/gatewayAPI": { "httpRoute": "shop", "namespace": "web" } } },
         "steps": steps,
     } })
+}
+
+fn blue_green() -> Value {
+    json!({ "blueGreen": { "activeService": "stable", "previewService": "canary" } })
 }
 
 /// The pod template hash that a version gets.
@@ -155,6 +160,40 @@ impl Scene {
             "spec": { "selector": selector },
         });
         self.world.services.insert(name.to_owned(), Fact::Known(value));
+        let ask = Ask::Endpoints {
+            service: name.to_owned(),
+            resource_version: "7".to_owned(),
+        };
+        let answer = Answer::Endpoints(Fact::Known(Endpoints { ready }));
+        self.world.answers.insert(ask, Answered { at: self.now, answer });
+        self
+    }
+
+    /// A Service that we have made to select a version some seconds after the start; its endpoints are read as these.
+    fn switched(mut self, name: &str, version: &str, seconds: i64, ready: &[(&str, u32)]) -> Self {
+        self = self.service(name, None);
+        let Some(Fact::Known(value)) = self.world.services.get_mut(name) else {
+            unreachable!("it was put there a moment ago");
+        };
+        let dest = Dest {
+            service: name.to_owned(),
+            revision: hash_of(version),
+        };
+        let start: Timestamp = START.parse().expect("a time");
+        let moving = Moving {
+            at: start + jiff::SignedDuration::from_secs(seconds),
+            to: Split {
+                total: 100,
+                parts: BTreeMap::from([(dest, 100)]),
+            },
+            from: Vec::new(),
+        };
+        let patch = service::edit(value, &hash_of(version), "shop", &moving).expect("a Service that can be switched");
+        crate::json::merge(value, &patch.expect("it selects another version"));
+        let ready = ready
+            .iter()
+            .map(|(version, count)| (hash_of(version), *count))
+            .collect();
         let ask = Ask::Endpoints {
             service: name.to_owned(),
             resource_version: "7".to_owned(),
