@@ -15,7 +15,7 @@ use crate::observer::Observer;
 use crate::promql;
 use crate::random::Millis;
 use crate::safety::{Safety, Violation};
-use crate::shell::{Process, ShellConfig, Step};
+use crate::shell::{Process, ShellConfig, Step, fixpoint};
 use crate::store::{ApiError, Change, Happened, Key, Kind, Preconditions, Store, Writer, owner_uids, uid_of};
 
 /// From the deletion of an owner to the deletion of what it owned.
@@ -40,6 +40,19 @@ pub struct Config {
     pub observe: bool,
     /// Whether each write of the controller is checked against the safety invariants.
     pub check: bool,
+    /// When, since the start, it is counted how soon the machine has nothing more to do.
+    pub probes: Vec<SignedDuration>,
+}
+
+/// How many rounds of deciding and carrying out it took until there was nothing more to do, with nothing else happening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// When it was counted.
+    pub at: Timestamp,
+    /// Objects that the Rollout owned when it began: each may need an effect of its own.
+    pub owned: usize,
+    /// The rounds; a text where there was no end.
+    pub rounds: Result<usize, String>,
 }
 
 impl Config {
@@ -54,6 +67,7 @@ impl Config {
             trace: false,
             observe: true,
             check: true,
+            probes: Vec::new(),
         }
     }
 }
@@ -68,6 +82,7 @@ pub struct Cluster {
     passed_on: usize,
     observer: Option<Observer>,
     safety: Option<Safety>,
+    rests: Vec<Rest>,
 }
 
 impl Cluster {
@@ -88,6 +103,9 @@ impl Cluster {
         if rates.pod_killed > 0 || rates.node_lost > 0 {
             kernel.clock.after(SignedDuration::from_secs(1), Actor::Chaos);
         }
+        for at in config.probes {
+            kernel.clock.after(at, Actor::Probe);
+        }
         let safety = config
             .check
             .then(|| Safety::new(&config.models, config.shell.settings.ack_timeout));
@@ -99,6 +117,7 @@ impl Cluster {
             passed_on: 0,
             observer,
             safety,
+            rests: Vec::new(),
         }
     }
 
@@ -166,7 +185,8 @@ impl Cluster {
     /// Whether nothing is left to happen but what happens for ever.
     fn is_settled(&self) -> bool {
         let endless = |actor: &Actor| match actor {
-            Actor::Chaos | Actor::FaultsBegin | Actor::FaultsEnd => true,
+            // Not the end of the faults: what was lost is made up for then.
+            Actor::Chaos | Actor::FaultsBegin => true,
             Actor::Process { process, epoch, step } => {
                 *epoch != self.processes[*process].epoch() || !self.processes[*process].awaits(step)
             }
@@ -238,6 +258,7 @@ impl Cluster {
                 }
             }
             Actor::Chaos => self.chaos(),
+            Actor::Probe => self.probe(),
             Actor::FaultsBegin => kernel.faults.active = true,
             Actor::FaultsEnd => {
                 kernel.note(|| "faults end".to_owned());
@@ -248,6 +269,25 @@ impl Cluster {
                         process.step(kernel, models, Step::Resync);
                     }
                 }
+            }
+        }
+    }
+
+    /// Counts, for each Rollout, how soon the machine has nothing more to do if nothing but its own writes happens.
+    fn probe(&mut self) {
+        let rollouts: Vec<Key> = self
+            .kernel
+            .store
+            .list(Kind::Rollout)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for process in self.processes.iter().filter(|process| process.is_alive()) {
+            for key in &rollouts {
+                self.rests.push(Rest {
+                    at: self.kernel.clock.now(),
+                    owned: fixpoint::owned(&self.kernel, key),
+                    rounds: process.rounds_to_rest(&self.kernel, &self.models, key),
+                });
             }
         }
     }
@@ -370,6 +410,11 @@ impl Cluster {
     /// Broken safety invariants so far.
     pub fn violations(&self) -> &[Violation] {
         self.safety.as_ref().map_or(&[], Safety::violations)
+    }
+
+    /// What was counted at each of [`Config::probes`].
+    pub fn rests(&self) -> &[Rest] {
+        &self.rests
     }
 
     /// Events that were published, each once.

@@ -63,6 +63,8 @@ pub(crate) enum Actor {
     Command(Box<Command>),
     /// A second passes for the faults of pods and nodes.
     Chaos,
+    /// It is counted how soon the machine has nothing more to do.
+    Probe,
     /// Faults begin.
     FaultsBegin,
     /// Faults end: from here on the cluster must converge.
@@ -101,6 +103,14 @@ impl Kernel {
             events: Vec::new(),
             event_names: BTreeSet::new(),
         }
+    }
+
+    /// A copy at the same time in which nothing is scheduled and no fault happens.
+    pub(crate) fn frozen(&self) -> Kernel {
+        let mut copy = Kernel::new(0, false, Faults::default());
+        copy.clock.advance_to(self.clock.now());
+        copy.store = self.store.frozen();
+        copy
     }
 
     /// Stores an event, unless it is there already.

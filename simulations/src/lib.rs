@@ -40,7 +40,7 @@ mod shell;
 mod store;
 
 pub use clock::START;
-pub use cluster::{Cluster, Config};
+pub use cluster::{Cluster, Config, Rest};
 pub use commands::Command;
 pub use faults::{Faults, Rates, WriteFault};
 pub use models::{

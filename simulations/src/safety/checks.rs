@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::safety::effective::{HASH, rules_of, selects, share};
 use crate::safety::facts::{Facts, Set, Share, labels_of};
 use crate::safety::{History, Safety, Write};
-use crate::store::{Happened, Key};
+use crate::store::{Happened, Key, Kind};
 
 /// Invariants that a write breaks, and why.
 pub(super) type Broken = Vec<(&'static str, String)>;
@@ -197,10 +197,28 @@ impl Safety {
                 )
             })
         });
-        if history.switches.get(key).is_some_and(|count| *count > 0) {
+        if history.switches.get(key).is_some_and(|count| *count > 0) && !self.is_retreat(write) {
             broken.push(("S6", format!("the selector of {key} is written twice in one phase")));
         }
         self.check_switched(write, &selector, &versions, broken);
+    }
+
+    /// Whether a switch leaves a revision that could not carry the traffic: that its pods went is nobody's fault.
+    pub(super) fn is_retreat(&self, write: &Write<'_>) -> bool {
+        let key = &write.change.key;
+        let Some(before) = &write.change.before else {
+            return false;
+        };
+        let Some(rollout) = self.rollout_of_service(key) else {
+            return false;
+        };
+        let selector = labels_of(&before["spec"]["selector"]);
+        let left = self.sets.beside(key).filter(|(_, set)| selects(&selector, &set.labels));
+        let available: u64 = left
+            .map(|(key, set)| set.least_available(key, write.models, write.now, write.basis))
+            .sum();
+        let everything = Share { weight: 1, total: 1 };
+        available < self.rollouts[&rollout].now().needed(everything)
     }
 
     /// S1 and S2 of a switch: the revision that the Service leads to now must carry what the Service may get.
@@ -304,9 +322,28 @@ impl Safety {
                 }
             }
         }
-        check_paused(history, &versions, broken, |_| {
-            Some(format!("{key}: weights are changed in a pause"))
+        check_paused(history, &versions, broken, |facts| {
+            let excused = history.disturbed_in_pause || self.has_lost_canary(write, facts);
+            (!excused).then(|| format!("{key}: weights are changed in a pause"))
         });
+    }
+
+    /// Whether the canary Service leads to a revision that has lost all its pods: whatever is done about it then, or when they
+    /// are back, is no fault.
+    pub(super) fn has_lost_canary(&self, write: &Write<'_>, facts: &Facts) -> bool {
+        let Some(name) = &facts.canary_service else {
+            return false;
+        };
+        let service = write.change.key.beside(Kind::Service, name);
+        let selectors = self.effective.live_selectors(&service, write.now, write.basis);
+        let Some(selector) = selectors.last() else { return false };
+        let mut led_to = self
+            .sets
+            .beside(&service)
+            .filter(|(_, set)| selects(selector, &set.labels) && set.wanted > 0)
+            .peekable();
+        led_to.peek().is_some()
+            && led_to.all(|(key, set)| set.least_available(key, write.models, write.now, write.basis) == 0)
     }
 
     /// S1, S2 and S9 of a revision whose weight rises.

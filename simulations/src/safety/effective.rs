@@ -149,7 +149,7 @@ fn live<T>(
     basis: Timestamp,
     bound: SignedDuration,
 ) -> impl Iterator<Item = Arc<T>> {
-    let unseen = move |generation: &Generation<T>| generation.foreign && generation.written > basis;
+    let unseen = move |generation: &Generation<T>| generation.foreign && generation.written >= basis;
     generations
         .iter()
         .filter(move |generation| {

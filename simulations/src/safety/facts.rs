@@ -228,19 +228,29 @@ impl Sets {
 impl Set {
     /// The most available pods that the controller may count on: those that there are, or that were proven since `basis`.
     pub(super) fn available(&self, key: &Key, models: &Models, now: Timestamp, basis: Timestamp) -> u64 {
+        let proven = self.proven_since(basis).max().unwrap_or(0);
+        self.real(key, models, now).max(proven).min(self.wanted)
+    }
+
+    /// The fewest available pods that the controller may have seen since `basis`.
+    pub(super) fn least_available(&self, key: &Key, models: &Models, now: Timestamp, basis: Timestamp) -> u64 {
+        let proven = self.proven_since(basis).min().unwrap_or(0);
+        self.real(key, models, now).min(proven)
+    }
+
+    fn real(&self, key: &Key, models: &Models, now: Timestamp) -> u64 {
         let is_available = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-        let real = models
+        models
             .pods
             .of_set(key)
             .filter(|(_, pod)| is_available(pod.available_at(self.min_ready)))
-            .count() as u64;
-        let first = self.proven.iter().rposition(|(at, _)| *at <= basis).unwrap_or(0);
-        let proven = self.proven[first..]
-            .iter()
-            .map(|(_, proven)| *proven)
-            .max()
-            .unwrap_or(0);
-        real.max(proven).min(self.wanted)
+            .count() as u64
+    }
+
+    /// What was proven at some time that the controller may take for the present: it has seen everything before `basis`.
+    fn proven_since(&self, basis: Timestamp) -> impl Iterator<Item = u64> {
+        let first = self.proven.iter().rposition(|(at, _)| *at < basis).unwrap_or(0);
+        self.proven[first..].iter().map(|(_, proven)| *proven)
     }
 }
 

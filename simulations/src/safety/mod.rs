@@ -47,11 +47,22 @@ struct History {
     versions: Vec<(Timestamp, Arc<Value>)>,
     /// Since the phase last changed: how often each Service's selector was written by us.
     switches: BTreeMap<Key, u32>,
+    /// In the pause in force the canary has lost all its pods, or somebody else has changed the weights.
+    disturbed_in_pause: bool,
     /// Pauses that were entered since the last new revision or retry: revision and step.
     pauses: BTreeSet<(String, u64)>,
     /// `spec.replicas` when the pause in force or the abort in force began.
     replicas_at_pause: Option<u64>,
     replicas_at_abort: Option<u64>,
+}
+
+/// Why something that is not to happen was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Excuse {
+    /// The revision that a Service selected could not carry the traffic.
+    Retreat,
+    /// The canary of this Rollout has lost all its pods in a pause.
+    LostInPause(Key),
 }
 
 /// One write of the controller and what it could have known.
@@ -92,6 +103,7 @@ impl Safety {
     pub(crate) fn see(&mut self, store: &Store, models: &Models, change: &Change, basis: Option<Timestamp>) {
         let now = change.at;
         let mut broken = Vec::new();
+        let mut excused = None;
         if let Some(basis) = basis {
             let write = Write {
                 now,
@@ -105,8 +117,10 @@ impl Safety {
                 Kind::Service => self.check_service(&write, &mut broken),
                 Kind::HttpRoute => self.check_route(&write, &mut broken),
                 Kind::Rollout => self.check_rollout(&write, &mut broken),
+                Kind::AnalysisRun => Safety::check_run(&write, &mut broken),
                 _ => {}
             }
+            excused = self.excuse(&write);
         }
         self.violations
             .extend(broken.into_iter().map(|(invariant, why)| Violation {
@@ -114,10 +128,39 @@ impl Safety {
                 invariant,
                 why,
             }));
-        self.remember(change);
+        self.remember(change, excused);
     }
 
-    fn remember(&mut self, change: &Change) {
+    /// What the environment made necessary about a Service or a route, if it did.
+    fn excuse(&self, write: &Write<'_>) -> Option<Excuse> {
+        match write.change.key.kind {
+            Kind::Service => self.is_retreat(write).then_some(Excuse::Retreat),
+            Kind::HttpRoute => {
+                let lost = |(key, history): (&Key, &History)| {
+                    let facts = history.now();
+                    (facts.paused_at_step && self.has_lost_canary(write, &facts)).then(|| key.clone())
+                };
+                self.rollouts.iter().find_map(lost).map(Excuse::LostInPause)
+            }
+            _ => None,
+        }
+    }
+
+    fn remember(&mut self, change: &Change, excused: Option<Excuse>) {
+        if let Some(Excuse::LostInPause(rollout)) = &excused
+            && let Some(history) = self.rollouts.get_mut(rollout)
+        {
+            history.disturbed_in_pause = true;
+        }
+        if change.key.kind == Kind::HttpRoute
+            && !matches!(change.by, Writer::Controller(_))
+            && let Some(before) = &change.before
+            && before["spec"]["rules"] != change.object["spec"]["rules"]
+        {
+            self.rollouts
+                .values_mut()
+                .for_each(|history| history.disturbed_in_pause = true);
+        }
         match change.key.kind {
             Kind::ReplicaSet => self.sets.see(change),
             Kind::Service | Kind::HttpRoute => self.effective.see(change),
@@ -127,6 +170,7 @@ impl Safety {
         }
         if let (Kind::Service, Writer::Controller(_), Some(before)) = (change.key.kind, change.by, &change.before)
             && before["spec"]["selector"] != change.object["spec"]["selector"]
+            && excused != Some(Excuse::Retreat)
             && let Some(rollout) = self.rollout_of_service(&change.key)
         {
             let history = self.rollouts.get_mut(&rollout).expect("it was found a moment ago");
@@ -188,6 +232,7 @@ impl History {
         if after.paused_at_step && !was(|facts| facts.paused_at_step) {
             self.pauses.insert((after.revision.clone(), after.index));
         }
+        self.disturbed_in_pause &= after.paused_at_step;
         keep_since(&mut self.replicas_at_pause, after.paused_at_step, after.replicas);
         keep_since(&mut self.replicas_at_abort, after.aborted, after.replicas);
         self.versions.push((change.at, change.object.clone()));
@@ -202,7 +247,7 @@ impl History {
 
     /// All that was the case with the Rollout from `basis` on.
     fn since(&self, basis: Timestamp) -> Vec<Facts> {
-        let first = self.versions.iter().rposition(|(at, _)| *at <= basis).unwrap_or(0);
+        let first = self.versions.iter().rposition(|(at, _)| *at < basis).unwrap_or(0);
         self.versions[first..]
             .iter()
             .map(|(_, object)| Facts::of(object))

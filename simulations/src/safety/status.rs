@@ -81,6 +81,30 @@ impl Safety {
         write.store.list(Kind::AnalysisRun).any(|(_, run)| is_evidence(run))
     }
 
+    /// S8: a measurement is successful only on a number that was measured. Conditions that ask for missing data are left out.
+    pub(super) fn check_run(write: &Write<'_>, broken: &mut Broken) {
+        let run = &write.change.object;
+        let metrics = run["spec"]["metrics"].as_array().into_iter().flatten();
+        let asks_for_none = |condition: &str| {
+            ["len(", "isNaN", "isInf", "isNil", "default", "nil"]
+                .iter()
+                .any(|word| condition.contains(word))
+        };
+        let lenient: Vec<&Value> = metrics
+            .filter(|metric| metric["successCondition"].as_str().is_none_or(asks_for_none))
+            .map(|metric| &metric["name"])
+            .collect();
+        for result in run["status"]["metricResults"].as_array().into_iter().flatten() {
+            for measurement in result["measurements"].as_array().into_iter().flatten() {
+                let value = measurement["value"].as_str().unwrap_or_default();
+                if measurement["phase"] == "Successful" && !lenient.contains(&&result["name"]) && !is_number(value) {
+                    let key = &write.change.key;
+                    broken.push(("S8", format!("{key} takes {value:?} of {} for success", result["name"])));
+                }
+            }
+        }
+    }
+
     /// S11: stable becomes only the present revision, when it is complete.
     fn check_promotion(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
         let key = &write.change.key;
@@ -107,5 +131,14 @@ impl Safety {
                 ),
             ));
         }
+    }
+}
+
+/// Whether a measured value is a finite number, or a list with one.
+fn is_number(value: &str) -> bool {
+    match serde_json::from_str(value) {
+        Ok(Value::Array(values)) => values.iter().any(Value::is_number),
+        Ok(value) => value.is_number(),
+        Err(_) => false,
     }
 }

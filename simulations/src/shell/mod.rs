@@ -9,6 +9,7 @@
 //! effect, the first failure ends a plan, and nothing but the cluster survives a crash.
 
 mod cache;
+pub(crate) mod fixpoint;
 mod rollout;
 mod run;
 mod writes;
@@ -16,7 +17,8 @@ mod writes;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sluice_machine::Settings;
+use sluice_machine::run::{self as run_machine, RunPlan, RunWorld};
+use sluice_machine::{Plan, Settings, World};
 
 use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
@@ -54,6 +56,12 @@ pub struct ShellConfig {
     pub resync: Option<SignedDuration>,
     /// The settings of the machine.
     pub settings: Settings,
+    /// What decides for a Rollout: the machine of this version, or another one that is to be tried.
+    pub decide: fn(Timestamp, &World) -> Plan,
+    /// What decides for an AnalysisRun.
+    pub decide_run: fn(Timestamp, &RunWorld) -> RunPlan,
+    /// Whether the guards look at each effect that cannot be taken back. Without them a wrong decision has its effect.
+    pub guarded: bool,
 }
 
 impl Default for ShellConfig {
@@ -65,6 +73,9 @@ impl Default for ShellConfig {
             restart: 500..=3_000,
             resync: None,
             settings: Settings::default(),
+            decide: sluice_machine::decide,
+            decide_run: run_machine::decide,
+            guarded: true,
         }
     }
 }
@@ -417,8 +428,8 @@ impl Process {
         let basis = self.seen_until(kernel);
         let Some(task) = self.tasks.get_mut(key) else { return };
         let decided = match &mut task.work {
-            Work::Rollout(work) => work.decide(kernel, models, key),
-            Work::Run(work) => Some(work.decide(kernel, key)),
+            Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide),
+            Work::Run(work) => Some(work.decide(kernel, key, self.config.decide_run)),
         };
         let Some(decided) = decided else {
             return self.back_off(kernel, key);
@@ -494,7 +505,7 @@ impl Process {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let Some(requested) = task.writes.pop() else { return };
         self.basis = task.basis;
-        if let Some(effect) = &requested.guarded {
+        if let Some(effect) = requested.guarded.as_ref().filter(|_| self.config.guarded) {
             self.basis = kernel.clock.now();
             if let Err(problem) = self.guard(kernel, key, effect) {
                 kernel.note(|| format!("controller-{} {key}: {problem}", self.number));

@@ -206,14 +206,20 @@ impl RolloutTask {
     }
 
     /// Asks the machine until it asks no more; `None` where it asks for ever.
-    pub(super) fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
+    pub(super) fn decide(
+        &mut self,
+        kernel: &mut Kernel,
+        models: &Models,
+        key: &Key,
+        decide: fn(Timestamp, &World) -> Plan,
+    ) -> Option<Decided> {
         let now = kernel.clock.now();
         let lasting = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Known(_)));
         self.world
             .answers
             .retain(|_, answered| lasting(answered) || now.duration_since(answered.at) < KEEP);
         for _ in 0..MOST_ROUNDS {
-            let plan = sluice_machine::decide(now, &self.world);
+            let plan = decide(now, &self.world);
             kernel.decisions += 1;
             if plan.asks.is_empty() {
                 return Some(self.adopt(kernel, key, plan));
@@ -326,6 +332,21 @@ impl RolloutTask {
     /// Whether an effect may be carried out now.
     pub(super) fn guard(&self, now: Timestamp, effect: &Effect) -> Result<(), Hold> {
         guards::check(now, &self.world, effect)
+    }
+
+    /// Whether the last plan has events that were not published yet.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// What the machine has asked to be remembered.
+    pub(super) fn memory(&self) -> Memory {
+        self.world.memory.clone()
+    }
+
+    /// Gives the machine what another process remembers.
+    pub(super) fn remember(&mut self, memory: Memory) {
+        self.world.memory = memory;
     }
 
     /// The commit of the plan is done, or there was none: publishes its events.

@@ -1,12 +1,12 @@
 //! The work on one AnalysisRun: measures when the machine says so and hands back what came out.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::Value;
 use sluice_analysis::{Environment, Secrets, TransportError, prepare};
 use sluice_crds::AnalysisRun;
 use sluice_machine::Event;
-use sluice_machine::run::{self, MeasureKey, RunWorld, Taken};
+use sluice_machine::run::{self, MeasureKey, RunPlan, RunWorld, Taken};
 
 use crate::kernel::Kernel;
 use crate::models::Models;
@@ -60,8 +60,13 @@ impl RunTask {
         self.world.answers.insert(result.key, result.taken);
     }
 
-    pub(super) fn decide(&mut self, kernel: &mut Kernel, key: &Key) -> Decided {
-        let plan = run::decide(kernel.clock.now(), &self.world);
+    pub(super) fn decide(
+        &mut self,
+        kernel: &mut Kernel,
+        key: &Key,
+        decide: fn(Timestamp, &RunWorld) -> RunPlan,
+    ) -> Decided {
+        let plan = decide(kernel.clock.now(), &self.world);
         kernel.decisions += 1;
         self.events = plan.events;
         self.measure = plan.measure;

@@ -136,6 +136,22 @@ impl Store {
         self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
     }
 
+    /// All objects, ordered by kind, namespace and name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.iter()
+    }
+
+    /// A copy without the history.
+    pub(crate) fn frozen(&self) -> Store {
+        Store {
+            objects: self.objects.clone(),
+            revision: self.revision,
+            uids: self.uids,
+            log: Vec::new(),
+            dependents: self.dependents.clone(),
+        }
+    }
+
     /// The revision of the last write.
     pub fn revision(&self) -> u64 {
         self.revision
