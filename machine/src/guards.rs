@@ -240,7 +240,36 @@ fn check_switch(world: &World, name: &str, revision: &str) -> Result<(), Hold> {
             format!("revision {revision} has no available pods for Service {name}"),
         );
     }
+    let needed = needed_behind(world, name);
+    // To leave a revision that can carry even less is no loss.
+    if available < needed && available < selected_available(world, name) {
+        return refuse(
+            "S2",
+            format!("revision {revision} has {available} available pods for Service {name}, which needs {needed}"),
+        );
+    }
     Ok(())
+}
+
+/// Available pods that a revision must have before `name` selects it: as many as carry everything where it is the stable or
+/// the active Service.
+fn needed_behind(world: &World, name: &str) -> u32 {
+    let strategy = world.rollout.spec.strategy.as_ref();
+    let is_canary = strategy.is_some_and(|strategy| strategy.canary.is_some());
+    match services(&world.rollout) {
+        (stable, _) if stable != name => 0,
+        _ if is_canary => needed_for(world, false, 100),
+        _ => replicas(&world.rollout),
+    }
+}
+
+/// Available pods of the revision that a Service selects now; 0 where it selects none.
+fn selected_available(world: &World, name: &str) -> u32 {
+    let selected = world.services.get(name).and_then(Fact::known).map(service::observe);
+    let revision = selected.and_then(|selected| selected.revision);
+    revision
+        .and_then(|revision| by_hash(world, &revision))
+        .map_or(0, |set| set.available)
 }
 
 /// S1, S2, S9: who gets more traffic must have pods for it, and an aborted revision gets no more.

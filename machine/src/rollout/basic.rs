@@ -5,7 +5,7 @@ use sluice_crds::{CanaryStrategy, RolloutStatus};
 use super::{
     canary,
     context::{Context, is_complete},
-    replicas::{self, Count, Sizes},
+    replicas::{self, Count, Limits, Sizes},
     sets,
     traffic::Traffic,
     turn::Turn,
@@ -20,12 +20,12 @@ pub(super) fn act<'a>(
     traffic: &Traffic<'a>,
     status: &RolloutStatus,
 ) {
-    select(turn, context, traffic, status);
     let limits = replicas::limits(
         canary.max_surge.as_ref(),
         canary.max_unavailable.as_ref(),
         context.replicas,
     );
+    select(turn, context, traffic, status, limits);
     let stable = context.stable(status).filter(|set| set.hash != context.new_hash);
     let older = context.older(status);
     let older_wanted = older.iter().map(|set| set.wanted).sum();
@@ -96,7 +96,13 @@ fn resize<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>,
 }
 
 /// The stable and the canary Service, where the Rollout names them, select the stable and the new revision.
-fn select<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>, status: &RolloutStatus) {
+fn select<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+    limits: Limits,
+) {
     let Some(stable) = context.stable(status) else { return };
     if let Some(problem) = &traffic.problem {
         turn.hold(problem.clone());
@@ -107,9 +113,11 @@ fn select<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>,
     } else {
         context.new
     };
-    for (service, aim) in [
-        (traffic.stable_service(), Some(stable)),
-        (traffic.canary_service(), canary_aim),
+    // Whoever uses the stable Service sends it everything.
+    let everything = context.replicas.saturating_sub(limits.unavailable);
+    for (service, aim, least) in [
+        (traffic.stable_service(), Some(stable), everything),
+        (traffic.canary_service(), canary_aim, 1),
     ] {
         let (Some(service), Some(aim)) = (service, aim) else {
             continue;
@@ -121,7 +129,7 @@ fn select<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>,
         let needed = if service.selected.revision.is_none() {
             aim.wanted
         } else {
-            aim.wanted.min(1)
+            least.max(1)
         };
         if aim.settled && aim.available >= needed && aim.wanted > 0 {
             if let Err(hold) = traffic.switch(turn, context, service.name, &aim.hash) {

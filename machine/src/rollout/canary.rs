@@ -352,7 +352,7 @@ fn is_done<'a>(
     if step.set_weight.is_some() {
         let percent = weight(canary, status);
         return has_sizes(turn, context, canary, traffic, status)
-            && (!context.has_router() || is_routed(turn, traffic, percent));
+            && (!context.has_router() || is_routed(turn, context, traffic, percent));
     }
     if step.set_canary_scale.is_some() {
         return has_sizes(turn, context, canary, traffic, status);

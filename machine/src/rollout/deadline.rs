@@ -21,9 +21,10 @@ pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timest
     }
     if let Some(canary) = context.canary() {
         let step = canary::steps(canary).get(canary::index(canary, status));
-        let pauses = status.controller_pause == Some(true);
-        let waits = step
-            .is_some_and(|step| step.pause.is_some() && pauses || step.analysis.is_some() || step.experiment.is_some());
+        let has_begun = status.controller_pause == Some(true);
+        let waits = step.is_some_and(|step| {
+            step.pause.is_some() && has_begun || step.analysis.is_some() || step.experiment.is_some()
+        });
         if waits && status.stable_rs.is_some() && !is_complete(context, status) {
             return None;
         }

@@ -6,7 +6,7 @@ use super::{
     canary::{routed_size, weight},
     context::Context,
     replicas,
-    traffic::{Settling, Traffic},
+    traffic::{Service, Settling, Traffic},
     turn::Turn,
 };
 use crate::Hold;
@@ -122,18 +122,21 @@ pub(super) fn is_at_rest<'a>(
     }
     let has_shrunk = has_shrunk(turn, context, traffic, size);
     if context.has_router() {
-        has_shrunk && is_routed(turn, traffic, weight(canary, status))
+        has_shrunk && is_routed(turn, context, traffic, weight(canary, status))
     } else {
         has_shrunk && are_others_down(turn, context, canary, status)
     }
 }
 
-pub(super) fn is_routed<'a>(turn: &mut Turn<'a>, traffic: &Traffic<'a>, percent: u32) -> bool {
+/// Whether the new revision gets `percent` of the traffic, and every proxy knows.
+pub(super) fn is_routed<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>, percent: u32) -> bool {
     if let Some(problem) = &traffic.problem {
         turn.hold(problem.clone());
         return false;
     }
-    if !traffic.is_at(percent) {
+    // Weight on a canary Service that still selects an earlier revision is not the new revision's.
+    let is_ours = |service: &Service<'_>| service.selected.revision.as_deref() == Some(context.new_hash.as_str());
+    if !traffic.is_at(percent) || percent > 0 && !traffic.canary_service().is_some_and(is_ours) {
         return false;
     }
     match traffic.settling(turn) {

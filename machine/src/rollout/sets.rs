@@ -100,7 +100,19 @@ pub(super) fn owner_reference(context: &Context<'_>) -> Value {
     })
 }
 
+/// Plans a patch. There is one for each ReplicaSet: a second one would meet the resourceVersion that the first has changed.
 fn patch(turn: &mut Turn<'_>, set: &ReplicaSet, replicas: Option<(u32, u32)>, patch: Value) {
+    let earlier = turn.effects.iter_mut().find_map(|effect| match effect {
+        Effect::PatchReplicaSet {
+            name, replicas, patch, ..
+        } if *name == set.name => Some((replicas, patch)),
+        _ => None,
+    });
+    if let Some((earlier_replicas, earlier_patch)) = earlier {
+        *earlier_replicas = replicas.or(*earlier_replicas);
+        crate::json::overlay(earlier_patch, &patch);
+        return;
+    }
     turn.effects.push(Effect::PatchReplicaSet {
         name: set.name.clone(),
         uid: set.uid.clone(),
@@ -120,20 +132,7 @@ pub(super) fn scale(turn: &mut Turn<'_>, context: &Context<'_>, set: &ReplicaSet
         annotations.insert(DEADLINE_ANNOTATION.to_owned(), Value::Null);
     }
     let body = json!({ "metadata": { "annotations": annotations }, "spec": { "replicas": to } });
-    // One patch for each ReplicaSet: a second one would meet the resourceVersion that the first has changed.
-    let earlier = turn.effects.iter_mut().find_map(|effect| match effect {
-        Effect::PatchReplicaSet {
-            name, replicas, patch, ..
-        } if *name == set.name => Some((replicas, patch)),
-        _ => None,
-    });
-    match earlier {
-        Some((replicas, patch)) => {
-            *replicas = Some((set.wanted, to));
-            crate::json::overlay(patch, &body);
-        }
-        None => patch(turn, set, Some((set.wanted, to)), body),
-    }
+    patch(turn, set, Some((set.wanted, to)), body);
     let direction = if to > set.wanted { "up" } else { "down" };
     let message = format!(
         "Scaled {direction} ReplicaSet {} (revision {}) from {} to {to}",

@@ -80,7 +80,7 @@ impl Safety {
 
     fn check_lowered(&self, write: &Write<'_>, set: &Set, wanted: u64, versions: &[Facts], broken: &mut Broken) {
         let key = &write.change.key;
-        let before = write.available(key, set);
+        let before = set.seen_available(write.basis);
         let after = before.min(wanted);
         self.check_reachable(write, versions, broken, &|other, set| {
             if other == key {

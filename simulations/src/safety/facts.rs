@@ -232,6 +232,11 @@ impl Set {
         self.real(key, models, now).max(proven).min(self.wanted)
     }
 
+    /// The most available pods that the controller may have seen since `basis`. What it can be blamed for taking away.
+    pub(super) fn seen_available(&self, basis: Timestamp) -> u64 {
+        self.proven_since(basis).max().unwrap_or(0).min(self.wanted)
+    }
+
     /// The fewest available pods that the controller may have seen since `basis`.
     pub(super) fn least_available(&self, key: &Key, models: &Models, now: Timestamp, basis: Timestamp) -> u64 {
         let proven = self.proven_since(basis).min().unwrap_or(0);

@@ -202,3 +202,54 @@ fn the_guard_of_a_scale_down_without_a_router_counts_what_is_left_in_all() {
         Err("a guard refused the next step (S3): 1 pods would be available in all, 2 are needed".to_owned())
     );
 }
+
+#[test]
+fn weight_on_a_canary_service_that_selects_an_earlier_revision_completes_no_step() {
+    // v2 was promoted a moment ago with 50 % still on the canary Service; v3 is to get 50 %.
+    let steps = json!([{ "setWeight": 50 }, { "pause": {} }]);
+    let update = |canary: &str| {
+        let update = scene(4, routed(steps.clone()))
+            .version("v3")
+            .status(stable_on("v2", "v3", 0));
+        let update = with_steps(update)
+            .service("stable", Some("v2"))
+            .service("canary", Some(canary))
+            .route(50);
+        let update = update.set("v2", 2, 4, 4).set("v3", 3, 2, 2);
+        let plan = crate::decide(update.now, &update.world);
+        plan.commit
+            .and_then(|commit| commit.status?.pointer("/status/currentStepIndex").cloned())
+    };
+    assert_eq!(update("v2"), None, "the 50 % are v2's");
+    assert_eq!(update("v3"), Some(json!(1)), "the 50 % are v3's");
+}
+
+#[test]
+fn a_guard_lets_the_stable_service_lose_no_capacity() {
+    let switch = |available: u32, before: u32, service: &str| {
+        let world = scene(4, basic(json!([])))
+            .spec(json!({ "strategy": { "canary": { "stableService": "stable", "canaryService": "canary" } } }))
+            .status(stable_on("v2", "v2", 0))
+            .service("stable", Some("v1"))
+            .service("canary", Some("v1"))
+            .set("v1", 1, 4, before)
+            .set("v2", 2, 4, available);
+        let effect = Effect::SwitchService {
+            name: service.to_owned(),
+            revision: hash_of("v2"),
+            patch: json!({}),
+        };
+        crate::guards::check(world.now, &world.world, &effect)
+            .err()
+            .map(|hold| hold.to_string())
+    };
+    assert_eq!(switch(4, 4, "stable"), None);
+    let refused = switch(3, 4, "stable").expect("a pod crashed since the decision");
+    assert!(refused.contains("S2") && refused.contains("needs 4"), "{refused}");
+    assert_eq!(switch(3, 2, "stable"), None, "what is left carries even less");
+    assert_eq!(
+        switch(1, 4, "canary"),
+        None,
+        "nothing is split to the canary Service here"
+    );
+}
