@@ -77,24 +77,6 @@ pub async fn objects_that_cannot_be_decoded_are_reported_and_a_neighbour_does_no
             .with_context(|| format!("no {line}"))?;
         ensure!(count.parse::<u32>()? >= 1, "{line}{count}");
     }
-    // Whoever names a template that cannot be decoded waits and says so.
-    wait_until("the Rollout that names the template to say so", SOON, || async {
-        let rollout = plane.client.read(API, "Rollout", SPACE, "names-it").await?;
-        let message = rollout
-            .pointer("/status/message")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let says = [
-            "AnalysisTemplate unread",
-            "interval: invalid type: integer `5`, expected a string",
-        ];
-        ensure!(
-            says.iter().all(|text| message.contains(text)),
-            "its message is `{message}`"
-        );
-        Ok(Some(()))
-    })
-    .await?;
     let ready = http::get("127.0.0.1:8081", "/readyz").await?;
     ensure!(ready.status == StatusCode::OK.as_u16(), "the controller is not ready");
     compare(&undisturbed, &disturbed)?;
