@@ -205,20 +205,24 @@ impl Safety {
 
     /// Whether a switch leaves a revision that could not carry the traffic: that its pods went is nobody's fault.
     pub(super) fn is_retreat(&self, write: &Write<'_>) -> bool {
-        let key = &write.change.key;
-        let Some(before) = &write.change.before else {
+        let Some(rollout) = self.rollout_of_service(&write.change.key) else {
             return false;
         };
-        let Some(rollout) = self.rollout_of_service(key) else {
-            return false;
-        };
-        let selector = labels_of(&before["spec"]["selector"]);
-        let left = self.sets.beside(key).filter(|(_, set)| selects(&selector, &set.labels));
-        let available: u64 = left
-            .map(|(key, set)| set.least_available(key, write.models, write.now, write.basis))
-            .sum();
         let everything = Share { weight: 1, total: 1 };
-        available < self.rollouts[&rollout].now().needed(everything)
+        let needed = self.rollouts[&rollout].now().needed(everything);
+        self.left_available(write).is_some_and(|available| available < needed)
+    }
+
+    /// The fewest available pods that the controller may have seen behind a Service before the switch.
+    fn left_available(&self, write: &Write<'_>) -> Option<u64> {
+        let before = write.change.before.as_ref()?;
+        let selector = labels_of(&before["spec"]["selector"]);
+        let left = self.sets.beside(&write.change.key);
+        let left = left.filter(|(_, set)| selects(&selector, &set.labels));
+        Some(
+            left.map(|(key, set)| set.least_available(key, write.models, write.now, write.basis))
+                .sum(),
+        )
     }
 
     /// S1 and S2 of a switch: the revision that the Service leads to now must carry what the Service may get.
@@ -236,6 +240,8 @@ impl Safety {
             .filter(|(_, set)| selects(selector, &set.labels))
             .collect();
         let available: u64 = selected.iter().map(|(key, set)| write.available(key, set)).sum();
+        // To leave a revision that could not carry the traffic for one that carries no less is no loss.
+        let is_no_loss = self.is_retreat(write) && self.left_available(write).is_some_and(|left| left <= available);
         for rules in self.effective.live_rules(write.now, write.basis) {
             for rule in rules
                 .iter()
@@ -262,7 +268,7 @@ impl Safety {
                     } else {
                         facts.needed(share)
                     };
-                    (available < needed && available > 0).then(|| {
+                    (available < needed && available > 0 && !is_no_loss).then(|| {
                         format!("{key} is switched to {available} available pods for {}/{} of the traffic, which needs {needed}", share.weight, share.total)
                     })
                 });

@@ -47,10 +47,10 @@ pub fn play(act: &Act, seed: u64) -> Result<Observer> {
 
 /// Runs until the Rollout stands so and rests. It is looked at where something was written since the last look.
 fn until(act: &Act, cluster: &mut Cluster, seed: u64, stand: &str) -> Result<()> {
-    let mut seen = 0;
+    let mut looked_at = 0;
     loop {
-        if cluster.store().revision() > seen {
-            seen = cluster.store().revision();
+        if cluster.store().revision() > looked_at {
+            looked_at = cluster.store().revision();
             if scene(cluster, &act.scenario.rollout).is_some_and(|scene| scene.is(stand)) {
                 return Ok(());
             }
