@@ -313,7 +313,7 @@ fn with_foreign_writers(seed: u64, case: &mut Case) {
         return;
     }
     let mut random = Random::new(seed ^ FOREIGN);
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         let canary = *random.pick(&[0, 50, 100]);
         let rules = json!([{ "backendRefs": [
             { "name": "shop-stable", "port": 80, "weight": 100 - canary },
