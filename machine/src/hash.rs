@@ -31,10 +31,10 @@ pub fn short(value: &Value, salt: u32) -> String {
 }
 
 fn digest(value: &Value, salt: u32) -> [u8; 32] {
-    let mut text = String::new();
+    let mut text = Vec::new();
     write_canonical(value, &mut text);
     let mut hasher = Sha256::new();
-    hasher.update(text.as_bytes());
+    hasher.update(&text);
     if salt > 0 {
         hasher.update(salt.to_le_bytes());
     }
@@ -42,34 +42,38 @@ fn digest(value: &Value, salt: u32) -> [u8; 32] {
 }
 
 /// Own writer instead of `Value::to_string`: the order of keys must not depend on a cargo feature of `serde_json`.
-fn write_canonical(value: &Value, out: &mut String) {
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
             entries.sort_by(|a, b| a.0.cmp(b.0));
-            out.push('{');
+            out.push(b'{');
             for (index, (key, value)) in entries.into_iter().enumerate() {
                 if index > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
+                write_json(key, out);
+                out.push(b':');
                 write_canonical(value, out);
             }
-            out.push('}');
+            out.push(b'}');
         }
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
                 write_canonical(item, out);
             }
-            out.push(']');
+            out.push(b']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => write_json(scalar, out),
     }
+}
+
+fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("texts and numbers are JSON, and a Vec takes everything");
 }
 
 #[cfg(test)]

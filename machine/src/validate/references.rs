@@ -1,14 +1,14 @@
 //! What only other objects can tell: what a Rollout names and is not there, or is not fit, or is refused. Such problems heal
 //! when the other object does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_analysis::template;
 use sluice_crds::{Rollout, RolloutAnalysis};
 use sluice_traffic::{REVISION_LABEL, routers::service};
 
 use super::Problem;
-use crate::{Answer, Ask, Fact, TemplateRef, Why, World, hash, references};
+use crate::{Answer, Answered, Ask, Fact, TemplateRef, Why, World, hash, references};
 
 /// All problems of the objects that a Rollout names, and what the API server refuses in its pod template. What could not be
 /// read is no problem of the spec.
@@ -21,8 +21,9 @@ pub fn references(world: &World) -> Vec<Problem> {
             Some(Fact::Unknown(_)) | None => {}
         }
     }
+    let mut known = Known::new();
     for (path, analysis) in analyses(&world.rollout) {
-        templates(&mut problems, world, &path, &analysis);
+        templates(&mut problems, world, &path, &analysis, &mut known);
     }
     problems.extend(refusal(world));
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
@@ -101,8 +102,11 @@ fn analyses(rollout: &Rollout) -> Vec<(String, RolloutAnalysis)> {
     background.into_iter().chain(steps).collect()
 }
 
+/// The problems of the templates that were looked at: many analyses name the same one, and its conditions are parsed each time.
+type Known = BTreeMap<TemplateRef, Vec<Problem>>;
+
 /// The templates of an analysis must be there and right, those that they name in turn too, and fit together.
-fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis) {
+fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis, known: &mut Known) {
     let named = analysis.templates.as_deref().unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut all_right = true;
@@ -121,7 +125,9 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
                 }
                 continue;
             };
-            let own = super::analysis_template(spec);
+            let own = known
+                .entry(template.clone())
+                .or_insert_with(|| super::analysis_template(spec));
             all_right &= own.is_empty();
             problems.extend(
                 own.iter()
@@ -164,6 +170,11 @@ fn shown(template: &TemplateRef) -> String {
 
 /// What the API server says about the pod template. It knows more than we do: all rules of pods, and those of its cluster.
 fn refusal(world: &World) -> Option<Problem> {
+    // The hash of a template takes a while, and there is rarely an answer to look for.
+    let is_refused = |answered: &Answered| matches!(answered.answer, Answer::Defaults(Fact::Unknown(Why::Refused(_))));
+    if !world.answers.values().any(is_refused) {
+        return None;
+    }
     let template = hash::canonical(world.rollout.spec.template.as_ref()?);
     let answered = world.answers.get(&Ask::Defaults { template })?;
     match &answered.answer {
