@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::clock::whole_seconds;
 use crate::kernel::{Actor, Kernel};
 use crate::models::endpoints::Backend;
-use crate::models::pods::Pods;
-use crate::models::{ModelConfig, Models};
+use crate::models::pods::{Onset, Pod, PodId, Pods};
+use crate::models::{ModelConfig, Models, Version};
 use crate::series::{Behaviour, Passage};
 use crate::store::{Key, Kind, Part, Writer};
 
@@ -35,6 +35,54 @@ pub struct Flow {
     pub per_second: f64,
     /// When they begin.
     pub from: Timestamp,
+    /// Changes of their rate, in order.
+    pub ramps: Vec<Ramp>,
+}
+
+/// A change of a rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ramp {
+    /// When it begins.
+    pub at: Timestamp,
+    /// How long it takes.
+    pub over: SignedDuration,
+    /// The rate at its end, in a second.
+    pub per_second: f64,
+}
+
+impl Flow {
+    /// The rate at a time, in a second.
+    fn rate(&self, at: Timestamp) -> f64 {
+        if at < self.from {
+            return 0.0;
+        }
+        let mut rate = self.per_second;
+        for ramp in self.ramps.iter().take_while(|ramp| ramp.at <= at) {
+            let (part, whole) = (at.duration_since(ramp.at).as_secs_f64(), ramp.over.as_secs_f64());
+            rate = if part >= whole {
+                ramp.per_second
+            } else {
+                rate + (ramp.per_second - rate) * part / whole
+            };
+        }
+        rate
+    }
+
+    /// Requests from one time to another. Between two breaks the rate is a straight line.
+    fn requests(&self, from: Timestamp, until: Timestamp) -> f64 {
+        let breaks = self.ramps.iter().flat_map(|ramp| [ramp.at, ramp.at + ramp.over]);
+        let mut points: Vec<Timestamp> = breaks.filter(|at| from < *at && *at < until).collect();
+        points.push(until);
+        points.sort_unstable();
+        let (mut sum, mut last) = (0.0, from.max(self.from));
+        for point in points.into_iter().filter(|point| *point > self.from) {
+            // Just before a break: a change at once counts from it on.
+            let middle = last + (point.duration_since(last)) / 2;
+            sum += self.rate(middle) * point.duration_since(last).as_secs_f64();
+            last = point;
+        }
+        sum
+    }
 }
 
 /// Why requests were lost.
@@ -79,6 +127,8 @@ pub struct Served {
 pub struct Totals {
     /// By version (image).
     pub served: BTreeMap<Arc<str>, Served>,
+    /// By ReplicaSet.
+    pub sets: BTreeMap<Key, Served>,
     /// Lost ones, in the order in which they were lost.
     pub losses: Vec<Loss>,
 }
@@ -113,9 +163,8 @@ pub(crate) struct DataPlane {
 }
 
 /// Where a share of the requests ends.
-enum Fate {
-    /// The version, and which process of the pod.
-    Served(Arc<str>, u32),
+enum Fate<'a> {
+    Served(PodId, &'a Pod),
     Lost(LossReason, Arc<str>),
 }
 
@@ -131,8 +180,21 @@ impl DataPlane {
         }
     }
 
+    /// The share of the requests that reach each ReplicaSet now, of those that reach any.
+    pub(crate) fn shares(&self, pods: &Pods) -> BTreeMap<Key, f64> {
+        let mut shares: BTreeMap<Key, f64> = BTreeMap::new();
+        for flow in &self.traffic {
+            self.fates(flow, pods, &mut |_, fate, share| {
+                if let Fate::Served(_, pod) = fate {
+                    *shares.entry(pod.set.clone()).or_default() += share * flow.per_second;
+                }
+            });
+        }
+        shares
+    }
+
     /// Calls `meet` with each way and fate, and with their share of the requests of `flow`.
-    fn fates(&self, flow: &Flow, pods: &Pods, meet: &mut impl FnMut(Passage<'_>, Fate, f64)) {
+    fn fates<'a>(&self, flow: &Flow, pods: &'a Pods, meet: &mut impl FnMut(Passage<'_>, Fate<'a>, f64)) {
         let of_proxy = 1.0 / count(self.proxies.len());
         for (index, proxy) in self.proxies.iter().enumerate() {
             let way = Passage::through(index);
@@ -163,7 +225,13 @@ impl DataPlane {
 }
 
 impl Proxy {
-    fn through_service(&self, way: Passage<'_>, part: f64, pods: &Pods, meet: &mut impl FnMut(Passage<'_>, Fate, f64)) {
+    fn through_service<'a>(
+        &self,
+        way: Passage<'_>,
+        part: f64,
+        pods: &'a Pods,
+        meet: &mut impl FnMut(Passage<'_>, Fate<'a>, f64),
+    ) {
         let Some(service) = way.service else { return };
         let backends: &[Backend] = self.endpoints.get(service).map_or(&[], |backends| backends);
         if backends.is_empty() {
@@ -171,7 +239,7 @@ impl Proxy {
         }
         for backend in backends {
             let fate = match pods.get(backend.pod) {
-                Some(pod) if pod.serving => Fate::Served(pod.version.clone(), pod.crashes),
+                Some(pod) if pod.serving => Fate::Served(backend.pod, pod),
                 Some(_) => Fate::Lost(LossReason::PodDown, backend.hash.clone()),
                 None => Fate::Lost(LossReason::PodEnded, backend.hash.clone()),
             };
@@ -196,23 +264,26 @@ impl Models {
         if now <= from || self.plane.traffic.is_empty() {
             return;
         }
-        let mut served: Vec<(Arc<str>, f64)> = Vec::new();
+        let strained = self.strained(from, now);
+        let mut served: Vec<(PodId, f64, f64)> = Vec::new();
         let mut lost: Vec<(LossReason, Arc<str>, f64)> = Vec::new();
         self.history.alive(from, now, self.pods.iter());
         for flow in &self.plane.traffic {
-            let from = from.max(flow.from);
-            let requests = flow.per_second * now.duration_since(from).as_secs_f64().max(0.0);
+            let requests = flow.requests(from, now);
             if requests == 0.0 {
                 continue;
             }
+            let from = from.max(flow.from);
+            let seconds = now.duration_since(from).as_secs_f64();
             let (Entry::Route(entry) | Entry::Service(entry)) = &flow.entry;
             self.plane.fates(flow, &self.pods, &mut |way, fate, share| {
-                let per_second = flow.per_second * share;
+                let per_second = requests * share / seconds;
                 match fate {
-                    Fate::Served(version, life) => {
-                        let behaviour = behaviour(&self.config, &version);
-                        self.history.pass(entry, way, None, per_second, Some((life, behaviour)));
-                        served.push((version, share * requests));
+                    Fate::Served(id, pod) => {
+                        let behaviour = behaviour(&self.config, pod, strained.get(&id).copied());
+                        served.push((id, share * requests, share * requests * behaviour.error_rate));
+                        self.history
+                            .pass(entry, way, None, per_second, Some((pod.crashes, behaviour)));
                     }
                     Fate::Lost(reason, place) => {
                         self.history.pass(entry, way, Some(reason), per_second, None);
@@ -222,11 +293,15 @@ impl Models {
             });
             self.history.passed(from, now);
         }
-        for (image, requests) in served {
-            let error_rate = behaviour(&self.config, &image).error_rate;
-            let count = self.plane.totals.served.entry(image).or_default();
-            count.ok += requests * (1.0 - error_rate);
-            count.errors += requests * error_rate;
+        for (id, requests, errors) in served {
+            let pod = self.pods.get(id).expect("a pod that serves is there");
+            let totals = &mut self.plane.totals;
+            let of_image = totals.served.entry(pod.version.clone()).or_default();
+            let of_set = totals.sets.entry(pod.set.clone()).or_default();
+            for count in [of_image, of_set] {
+                count.ok += requests - errors;
+                count.errors += errors;
+            }
         }
         let losses = &mut self.plane.totals.losses;
         for (reason, place, requests) in lost {
@@ -248,6 +323,48 @@ impl Models {
                 }),
             }
         }
+    }
+
+    /// The share of errors of each pod whose version does not always answer alike, from one time to another.
+    fn strained(&self, from: Timestamp, now: Timestamp) -> BTreeMap<PodId, f64> {
+        let changes = |version: &Version| version.capacity.is_some() || version.onset.is_some();
+        if !self.config.versions.values().any(changes) {
+            return BTreeMap::new();
+        }
+        let mut requests: BTreeMap<PodId, f64> = BTreeMap::new();
+        for flow in &self.plane.traffic {
+            let of_flow = flow.requests(from, now);
+            self.plane.fates(flow, &self.pods, &mut |_, fate, share| {
+                if let Fate::Served(id, _) = fate {
+                    *requests.entry(id).or_default() += share * of_flow;
+                }
+            });
+        }
+        let all: f64 = requests.values().sum();
+        let pod = |id: &PodId| self.pods.get(*id).expect("a pod that serves is there");
+        let mut of_images: BTreeMap<&str, f64> = BTreeMap::new();
+        for (id, requests) in &requests {
+            *of_images.entry(&pod(id).version).or_default() += requests;
+        }
+        let seconds = now.duration_since(from).as_secs_f64();
+        let share_of_errors = |(id, requests): (&PodId, &f64)| {
+            let pod = pod(id);
+            let version = self.config.version(&pod.version, pod.is_first)?;
+            let ready = self.pods.first_ready.get(&pod.version).copied();
+            let share = of_images.get(&*pod.version).copied().unwrap_or(0.0) / all;
+            let begun = |onset: &&Onset| {
+                let late = onset
+                    .after
+                    .is_some_and(|after| ready.is_some_and(|ready| ready + after <= from));
+                late || onset.from_share.is_some_and(|least| share >= least)
+            };
+            let onset = version.onset.as_ref().filter(begun);
+            let error_rate = onset.map_or(version.error_rate, |onset| onset.error_rate);
+            let load = requests / seconds;
+            let able = version.capacity.map_or(1.0, |capacity| (capacity / load).min(1.0));
+            Some((*id, 1.0 - able * (1.0 - error_rate)))
+        };
+        requests.iter().filter_map(share_of_errors).collect()
     }
 
     pub(crate) fn send_to_proxies(&mut self, kernel: &mut Kernel, service: &Key, backends: &Arc<Vec<Backend>>) {
@@ -336,11 +453,11 @@ impl Models {
     }
 }
 
-/// How the pods of an image answer.
-fn behaviour(config: &ModelConfig, image: &str) -> Behaviour {
-    let version = config.versions.get(image);
+/// How a pod answers; with another share of errors than usual where one is given.
+fn behaviour(config: &ModelConfig, pod: &Pod, error_rate: Option<f64>) -> Behaviour {
+    let version = config.version(&pod.version, pod.is_first);
     Behaviour {
-        error_rate: version.map_or(0.0, |version| version.error_rate),
+        error_rate: error_rate.unwrap_or_else(|| version.map_or(0.0, |version| version.error_rate)),
         latency: version.map_or_else(Default::default, |version| version.latency),
     }
 }

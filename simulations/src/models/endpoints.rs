@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use sluice_traffic::REVISION_LABEL;
 
 use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
@@ -53,6 +54,12 @@ impl EndpointSlices {
     /// The ready endpoints of a Service as its slices have them.
     pub(crate) fn backends(&self, service: &Key) -> &[Backend] {
         self.services.get(service).map_or(&[], |slice| &slice.backends)
+    }
+
+    /// The revision that the slices of a Service follow, as its selector had it when they were made.
+    pub(crate) fn revision(&self, service: &Key) -> Option<&str> {
+        let (_, selector) = self.services.get(service)?.made.as_ref()?;
+        selector.get(REVISION_LABEL).map(String::as_str)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A metric server: answers the requests of metric providers in the format of Prometheus.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sluice_analysis::{HttpRequest, HttpResponse, TransportError};
@@ -22,8 +24,23 @@ pub struct MetricModel {
     pub rules: Vec<MetricRule>,
     /// From one scrape to the next.
     pub scrape_interval: SignedDuration,
+    /// Answers to metrics by their name, one after the other and the last one again and again. They come before the rules.
+    pub named: BTreeMap<String, Vec<MetricAnswer>>,
+    /// Times in which everything is answered in the same way. They come before all else.
+    pub outages: Vec<Outage>,
     /// From the request to the answer.
     pub latency: Millis,
+}
+
+/// A time in which every request is answered in the same way.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    /// When it begins, since the start.
+    pub from: SignedDuration,
+    /// When it ends; never where absent.
+    pub until: Option<SignedDuration>,
+    /// The answer.
+    pub answer: MetricAnswer,
 }
 
 /// Answers to some queries.
@@ -81,20 +98,26 @@ impl Default for MetricModel {
         MetricModel {
             rules,
             scrape_interval: SCRAPE_INTERVAL,
+            named: BTreeMap::new(),
+            outages: Vec::new(),
             latency: 5..=50,
         }
     }
 }
 
 impl Models {
-    /// The answer to a request that is sent now.
+    /// The answer to a request for a metric that is sent now.
     pub(crate) fn measure(
         &mut self,
         now: Timestamp,
         store: &Store,
+        metric: &str,
         request: &HttpRequest,
     ) -> Result<HttpResponse, TransportError> {
         self.disturb(now);
+        if let Some(answer) = self.prescribed(now.duration_since(START), metric) {
+            return respond(answer, now);
+        }
         let query = percent_decoded(&format!(
             "{}\n{}",
             request.url,
@@ -152,6 +175,21 @@ impl Models {
         window.until_ms = window.until_ms.min(now.as_millisecond());
         let interval = self.config.metrics.scrape_interval;
         Ok(scraped(&self.history, store, interval, &read.metrics(), window)?)
+    }
+
+    /// The answer that does not depend on the query, where there is one.
+    fn prescribed(&mut self, since_start: SignedDuration, metric: &str) -> Option<MetricAnswer> {
+        let model = &self.config.metrics;
+        let during =
+            |outage: &&Outage| outage.from <= since_start && outage.until.is_none_or(|until| since_start < until);
+        if let Some(outage) = model.outages.iter().find(during) {
+            return Some(outage.answer.clone());
+        }
+        let answers = model.named.get(metric)?;
+        let count = self.answered.entry(metric.to_owned()).or_default();
+        let answer = answers.get(*count).or_else(|| answers.last()).cloned();
+        *count += 1;
+        answer
     }
 
     fn error_rate(&self, store: &Store, query: &str) -> Option<f64> {

@@ -17,10 +17,10 @@ use crate::series::History;
 use crate::store::{Change, Happened, Kind};
 
 pub(crate) use data_plane::{DataPlane, Rules, rules_of};
-pub use data_plane::{Entry, Flow, Loss, LossReason, Served, Totals};
+pub use data_plane::{Entry, Flow, Loss, LossReason, Ramp, Served, Totals};
 pub(crate) use endpoints::{Backend, EndpointSlices};
-pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource};
-pub use pods::{Health, Version};
+pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource, Outage};
+pub use pods::{Health, NEW, Onset, STABLE, Version};
 pub(crate) use pods::{Pod, PodId, Pods};
 
 /// How the modelled parts of the cluster behave. All times are in milliseconds and drawn anew each time.
@@ -42,7 +42,8 @@ pub struct ModelConfig {
     pub acknowledges: bool,
     /// Number of nodes.
     pub nodes: usize,
-    /// How the pods of an image behave; the default for images that are not named.
+    /// How the pods of an image behave. For images that are not named, [`STABLE`] and [`NEW`] are looked up, which stand for
+    /// the first template of a Rollout and for all others; then the default counts.
     pub versions: BTreeMap<String, Version>,
     /// The requests that users send.
     pub traffic: Vec<Flow>,
@@ -70,6 +71,14 @@ impl Default for ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// How a version behaves; `None` where nothing is said about it.
+    pub(crate) fn version(&self, image: &str, is_first: bool) -> Option<&Version> {
+        let role = if is_first { STABLE } else { NEW };
+        self.versions.get(image).or_else(|| self.versions.get(role))
+    }
+}
+
 /// All models together.
 #[derive(Debug)]
 pub(crate) struct Models {
@@ -79,6 +88,8 @@ pub(crate) struct Models {
     pub(crate) plane: DataPlane,
     /// What the metric server scrapes.
     pub(crate) history: History,
+    /// How many answers each metric got that has a list of them.
+    pub(crate) answered: BTreeMap<String, usize>,
 }
 
 impl Models {
@@ -90,6 +101,7 @@ impl Models {
             slices: EndpointSlices::default(),
             plane,
             history: History::default(),
+            answered: BTreeMap::new(),
         }
     }
 

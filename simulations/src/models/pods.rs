@@ -18,6 +18,11 @@ const NODE_EVICTION: SignedDuration = SignedDuration::from_secs(300);
 /// A process that crashed is started again after 10 s, then twice as long, up to 5 minutes (the kubelet's back-off).
 const CRASH_BACK_OFF: SignedDuration = SignedDuration::from_secs(10);
 
+/// Stands for the first template of a Rollout where the behaviour of versions is looked up.
+pub const STABLE: &str = "stable";
+/// Stands for all other templates.
+pub const NEW: &str = "new";
+
 /// How the pods of a version behave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
@@ -29,6 +34,21 @@ pub struct Version {
     pub error_rate: f64,
     /// How long its answers take.
     pub latency: Latency,
+    /// Requests in a second that a pod can answer; those beyond are answered with an error.
+    pub capacity: Option<f64>,
+    /// What is wrong with it later only.
+    pub onset: Option<Onset>,
+}
+
+/// When and how a version begins to behave differently. The earliest of the conditions counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Onset {
+    /// So long after its first pod became ready.
+    pub after: Option<SignedDuration>,
+    /// While it gets at least this share of the requests, from 0 to 1.
+    pub from_share: Option<f64>,
+    /// Share of its requests that it answers with an error from then on.
+    pub error_rate: f64,
 }
 
 /// Whether pods become and stay ready.
@@ -49,6 +69,8 @@ impl Default for Version {
             health: Health::Good,
             error_rate: 0.0,
             latency: Latency::default(),
+            capacity: None,
+            onset: None,
         }
     }
 }
@@ -72,6 +94,8 @@ pub(crate) struct Pod {
     pub(crate) hash: Arc<str>,
     /// The image of its first container.
     pub(crate) version: Arc<str>,
+    /// Whether it has the first template of its Rollout.
+    pub(crate) is_first: bool,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) node: usize,
     pub(crate) born: Timestamp,
@@ -88,6 +112,7 @@ pub(crate) struct Pod {
 pub(crate) struct PodTemplate {
     pub(crate) hash: Arc<str>,
     pub(crate) version: Arc<str>,
+    pub(crate) is_first: bool,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
 }
 
@@ -98,6 +123,10 @@ pub(crate) struct Pods {
     by_set: BTreeMap<Key, BTreeSet<PodId>>,
     lost_nodes: BTreeSet<usize>,
     next: u32,
+    /// The first revision of each owner of ReplicaSets, by its uid.
+    pub(crate) first: BTreeMap<String, Arc<str>>,
+    /// When the first pod of each version became ready.
+    pub(crate) first_ready: BTreeMap<Arc<str>, Timestamp>,
     pub(crate) syncing: BTreeSet<Key>,
 }
 
@@ -128,10 +157,6 @@ impl Pod {
 }
 
 impl Models {
-    pub(crate) fn version(&self, image: &str) -> Version {
-        self.config.versions.get(image).cloned().unwrap_or_default()
-    }
-
     pub(crate) fn create_pod(&mut self, kernel: &mut Kernel, set: &Key, template: &PodTemplate) {
         let id = PodId(self.pods.next);
         self.pods.next += 1;
@@ -143,6 +168,7 @@ impl Models {
             set: set.clone(),
             hash: template.hash.clone(),
             version: template.version.clone(),
+            is_first: template.is_first,
             labels: template.labels.clone(),
             node,
             born: kernel.clock.now(),
@@ -151,7 +177,11 @@ impl Models {
             serving: false,
             crashes: 0,
         };
-        let version = self.version(&pod.version);
+        let version = self
+            .config
+            .version(&pod.version, pod.is_first)
+            .cloned()
+            .unwrap_or_default();
         if version.health != Health::NeverReady && !nodes.is_empty() {
             let start = kernel.random.millis(&version.start);
             kernel.clock.after(start, Actor::PodReady(id));
@@ -182,11 +212,22 @@ impl Models {
         if pod.deleting || pod.ready_since.is_some() || self.pods.lost_nodes.contains(&pod.node) {
             return;
         }
-        let (set, version) = (pod.set.clone(), self.version(&pod.version));
+        let set = pod.set.clone();
+        let version = self
+            .config
+            .version(&pod.version, pod.is_first)
+            .cloned()
+            .unwrap_or_default();
         self.disturb(now);
         let pod = self.pods.all.get_mut(&id).expect("it was there a moment ago");
         pod.serving = true;
         pod.ready_since = Some(now);
+        let image = pod.version.clone();
+        let first = *self.pods.first_ready.entry(image).or_insert(now);
+        if let Some(after) = version.onset.and_then(|onset| onset.after).filter(|_| first == now) {
+            // What was served before is counted before.
+            kernel.clock.after(after, Actor::Onset);
+        }
         if let Health::CrashesAfter(after) = version.health {
             kernel.clock.after(millis(after), Actor::PodCrashes(id));
         }

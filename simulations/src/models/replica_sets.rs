@@ -10,7 +10,7 @@ use sluice_traffic::REVISION_LABEL;
 use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
 use crate::models::pods::{Pod, PodId, PodTemplate};
-use crate::store::{Key, Part, Writer};
+use crate::store::{Key, Part, Writer, owner_uids};
 
 impl Models {
     /// The controller will look at the ReplicaSet, `extra` beyond its usual lag.
@@ -33,7 +33,7 @@ impl Models {
         let wanted = usize::try_from(object["spec"]["replicas"].as_u64().unwrap_or(1)).unwrap_or(usize::MAX);
         let mut pods: Vec<(PodId, Rank)> = self.pods.of_set(key).map(|(id, pod)| (id, rank(pod))).collect();
         if pods.len() < wanted {
-            let template = pod_template(&object);
+            let template = self.pod_template(&object);
             for _ in pods.len()..wanted {
                 self.create_pod(kernel, key, &template);
             }
@@ -87,18 +87,24 @@ fn rank(pod: &Pod) -> Rank {
     (pod.ready_since.is_none(), pod.born)
 }
 
-fn pod_template(set: &Value) -> PodTemplate {
-    let template = &set["spec"]["template"];
-    let labels: BTreeMap<String, String> = template["metadata"]["labels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect();
-    let image = template["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
-    PodTemplate {
-        hash: labels.get(REVISION_LABEL).map_or("", String::as_str).into(),
-        version: image.into(),
-        labels: Arc::new(labels),
+impl Models {
+    fn pod_template(&mut self, set: &Value) -> PodTemplate {
+        let template = &set["spec"]["template"];
+        let labels: BTreeMap<String, String> = template["metadata"]["labels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let image = template["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+        let hash: Arc<str> = labels.get(REVISION_LABEL).map_or("", String::as_str).into();
+        let owner = owner_uids(set).next().unwrap_or_default().to_owned();
+        let first = self.pods.first.entry(owner).or_insert_with(|| hash.clone());
+        PodTemplate {
+            is_first: *first == hash,
+            hash,
+            version: image.into(),
+            labels: Arc::new(labels),
+        }
     }
 }

@@ -184,6 +184,7 @@ fn routed(weights: &[(&str, u32)]) -> Cluster {
             entry,
             per_second: 100.0,
             from: START + secs(10),
+            ramps: Vec::new(),
         });
         models.versions.insert(
             "shop:v2".to_owned(),
@@ -273,6 +274,7 @@ fn scaling_down_under_traffic_loses_nothing_where_pods_linger_and_something_wher
                 entry,
                 per_second: 100.0,
                 from: START + secs(10),
+                ramps: Vec::new(),
             });
             models.pod_linger = linger;
         });
