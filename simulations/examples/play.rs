@@ -14,6 +14,7 @@ fn main() {
             continue;
         }
         scenario.config.trace = traced;
+        scenario.config.record = true;
         let played = match mode.as_str() {
             "faults" => scenario.play_with_faults(seed, until),
             "chaos" => scenario.play_with_chaos(seed, until),
@@ -22,6 +23,7 @@ fn main() {
         if traced {
             print!("{}", played.cluster.trace());
         }
+        print!("{}", sluice_simulations::report::text(&played.report()));
         println!(
             "== {} seed {seed}: settled {} at {}",
             scenario.name,

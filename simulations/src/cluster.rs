@@ -10,16 +10,21 @@ use crate::clock::START;
 use crate::commands::{self, Command};
 use crate::faults::Faults;
 use crate::kernel::{Actor, Kernel};
-use crate::models::{ModelConfig, Models, Totals};
+use crate::models::{ModelConfig, Models, NEW, Pod, STABLE, Totals};
 use crate::observer::Observer;
 use crate::promql;
 use crate::random::Millis;
+use crate::record::{self, Recorder};
+use crate::report::{LostReport, RolloutReport, RowKind};
 use crate::safety::{Safety, Violation};
 use crate::shell::{Process, ShellConfig, Step, fixpoint};
 use crate::store::{ApiError, Change, Happened, Key, Kind, Preconditions, Store, Writer, owner_uids, uid_of};
 
 /// From the deletion of an owner to the deletion of what it owned.
 const COLLECT_LAG: Millis = 50..=500;
+
+/// How often the recorder may take a sample.
+const SAMPLE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What a simulation is made of.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Config {
     pub trace: bool,
     /// Whether transitions are observed.
     pub observe: bool,
+    /// Whether everything that a report tells is recorded.
+    pub record: bool,
     /// Whether each write of the controller is checked against the safety invariants.
     pub check: bool,
     /// When, since the start, it is counted how soon the machine has nothing more to do.
@@ -66,6 +73,7 @@ impl Config {
             faults: Faults::default(),
             trace: false,
             observe: true,
+            record: false,
             check: true,
             probes: Vec::new(),
         }
@@ -83,6 +91,7 @@ pub struct Cluster {
     observer: Option<Observer>,
     safety: Option<Safety>,
     rests: Vec<Rest>,
+    recorder: Option<Recorder>,
 }
 
 impl Cluster {
@@ -106,6 +115,10 @@ impl Cluster {
         for at in config.probes {
             kernel.clock.after(at, Actor::Probe);
         }
+        if config.record {
+            kernel.happenings = Some(Vec::new());
+            kernel.clock.after(SAMPLE, Actor::Sample);
+        }
         let safety = config
             .check
             .then(|| Safety::new(&config.models, config.shell.settings.ack_timeout));
@@ -118,6 +131,7 @@ impl Cluster {
             observer,
             safety,
             rests: Vec::new(),
+            recorder: config.record.then(Recorder::new),
         }
     }
 
@@ -125,6 +139,7 @@ impl Cluster {
     pub fn apply(&mut self, object: &Value) -> Result<(), ApiError> {
         commands::apply(&mut self.kernel, Writer::User, object)?;
         self.pass_on();
+        self.put_down();
         Ok(())
     }
 
@@ -143,9 +158,10 @@ impl Cluster {
 
     /// Carries out a command now.
     pub fn command(&mut self, command: &Command) -> Result<(), ApiError> {
-        self.carry_out(command)?;
+        let done = self.carry_out(command);
         self.pass_on();
-        Ok(())
+        self.put_down();
+        done
     }
 
     /// Schedules a command. One that fails then is noted in the trace.
@@ -186,7 +202,7 @@ impl Cluster {
     fn is_settled(&self) -> bool {
         let endless = |actor: &Actor| match actor {
             // Not the end of the faults: what was lost is made up for then.
-            Actor::Chaos | Actor::FaultsBegin => true,
+            Actor::Chaos | Actor::Onset | Actor::Sample | Actor::FaultsBegin => true,
             Actor::Process { process, epoch, step } => {
                 *epoch != self.processes[*process].epoch() || !self.processes[*process].awaits(step)
             }
@@ -205,8 +221,21 @@ impl Cluster {
         let Some(actor) = self.kernel.clock.pop(limit) else {
             return false;
         };
+        let of_models = matches!(
+            actor,
+            Actor::PodReady(_)
+                | Actor::PodCrashes(_)
+                | Actor::PodGone(_)
+                | Actor::Endpoints(_)
+                | Actor::ProxyEndpoints { .. }
+                | Actor::ProxyRoute { .. }
+        );
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| of_models) {
+            recorder.touch();
+        }
         self.act(actor);
         self.pass_on();
+        self.put_down();
         true
     }
 
@@ -254,11 +283,22 @@ impl Cluster {
             Actor::Restart(process) => self.processes[process].start(kernel),
             Actor::Command(command) => {
                 if let Err(error) = self.carry_out(&command) {
+                    let rollout = command.rollout();
                     self.kernel.note(|| format!("the command fails: {error}"));
+                    self.kernel
+                        .happens(rollout.as_ref(), RowKind::Fault, || format!("it fails: {error}"));
                 }
             }
             Actor::Chaos => self.chaos(),
             Actor::Probe => self.probe(),
+            Actor::Onset => models.disturb(now),
+            Actor::Sample => {
+                models.disturb(now);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.sample(now, models);
+                }
+                kernel.clock.after(SAMPLE, Actor::Sample);
+            }
             Actor::FaultsBegin => kernel.faults.active = true,
             Actor::FaultsEnd => {
                 kernel.note(|| "faults end".to_owned());
@@ -309,6 +349,20 @@ impl Cluster {
                     self.models.delete_pod(&mut self.kernel, ids[index]);
                 }
             }
+            Command::KillPodOf(version) => {
+                let is_meant = |pod: &Pod| match version.as_str() {
+                    STABLE => pod.is_first,
+                    NEW => !pod.is_first,
+                    image => &*pod.version == image,
+                };
+                let mut pods = self.models.pods.iter();
+                let found = pods.find(|(_, pod)| !pod.deleting && is_meant(pod)).map(|(id, _)| id);
+                drop(pods);
+                if let Some(id) = found {
+                    self.models.disturb(self.kernel.clock.now());
+                    self.models.delete_pod(&mut self.kernel, id);
+                }
+            }
             Command::LoseNode(node) => self.models.node_lost(&mut self.kernel, *node),
             _ => {}
         }
@@ -344,6 +398,9 @@ impl Cluster {
                 };
                 safety.see(&self.kernel.store, &self.models, &change, basis);
             }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.see(&change);
+            }
             if let Some(observer) = &mut self.observer {
                 let deleted = change.happened == Happened::Deleted;
                 observer.see(change.at, change.key.kind.name(), &change.object, deleted);
@@ -357,6 +414,13 @@ impl Cluster {
                 let lag = self.kernel.random.millis(&COLLECT_LAG);
                 self.kernel.clock.after(lag, Actor::Collect(uid.to_owned()));
             }
+        }
+    }
+
+    /// Lets the recorder put down what happened.
+    fn put_down(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.close(&mut self.kernel, &self.models);
         }
     }
 
@@ -420,6 +484,19 @@ impl Cluster {
     /// Events that were published, each once.
     pub fn events(&self) -> &[(Timestamp, Key, Event)] {
         &self.kernel.events
+    }
+
+    /// What a report tells of the Rollouts; empty where the configuration says not to record.
+    pub fn rollouts(&self) -> Vec<RolloutReport> {
+        self.recorder
+            .as_ref()
+            .map(|recorder| recorder.rollouts(&self.models))
+            .unwrap_or_default()
+    }
+
+    /// Requests that were lost so far.
+    pub fn lost(&self) -> Vec<LostReport> {
+        record::lost(&self.models)
     }
 
     /// Everything that happened, line by line; empty where the configuration says so.

@@ -5,6 +5,7 @@ use sluice_machine::json::diff;
 
 use crate::clock::whole_seconds;
 use crate::kernel::Kernel;
+use crate::report::RowKind;
 use crate::store::{ApiError, Key, Kind, Part, Preconditions, Writer, key_of};
 
 /// A command. Those on a Rollout name it by `namespace/name`.
@@ -20,7 +21,7 @@ pub enum Command {
     Retry(String),
     /// `pause`.
     Pause(String),
-    /// `set image NAME *=IMAGE`.
+    /// `set image`: the first container of the template gets this image.
     SetImage(String, String),
     /// `undo`, to the revision with this number, or to the one before with `None`.
     Undo(String, Option<u64>),
@@ -40,13 +41,83 @@ pub enum Command {
     Crash(usize),
     /// The n-th of all pods (modulo their number) is deleted.
     KillPod(u64),
+    /// The oldest pod of a version is deleted: one of an image, of the first template (`stable`) or of others (`new`).
+    KillPodOf(String),
     /// A node stops answering.
     LoseNode(usize),
+}
+
+impl Command {
+    /// The Rollout that it is about; `None` where it may concern all.
+    pub(crate) fn rollout(&self) -> Option<Key> {
+        match self {
+            Command::Promote(name)
+            | Command::PromoteFull(name)
+            | Command::Abort(name)
+            | Command::Retry(name)
+            | Command::Pause(name)
+            | Command::SetImage(name, _)
+            | Command::Undo(name, _)
+            | Command::Restart(name)
+            | Command::Scale(name, _) => Some(rollout_key(name)),
+            Command::Patch(key, ..) | Command::ForeignPatch(key, ..) | Command::Delete(key) => {
+                (key.kind == Kind::Rollout).then(|| key.clone())
+            }
+            Command::Apply(object) => key_of(object).ok().filter(|key| key.kind == Kind::Rollout),
+            Command::Crash(_) | Command::KillPod(_) | Command::KillPodOf(_) | Command::LoseNode(_) => None,
+        }
+    }
+
+    /// What a report says about it.
+    fn row(&self) -> (RowKind, String) {
+        let name = |name: &String| name.strip_prefix("default/").unwrap_or(name).to_owned();
+        let typed = |text: String| (RowKind::Command, format!("$ kubectl {text}"));
+        let patched = |who: &str, key: &Key, part: &Part, change: &Value| {
+            let part = if *part == Part::Status {
+                " --subresource=status"
+            } else {
+                ""
+            };
+            (RowKind::Command, format!("{who} patches {key}{part}: {change}"))
+        };
+        match self {
+            Command::Promote(rollout) => typed(format!("sluice promote {}", name(rollout))),
+            Command::PromoteFull(rollout) => typed(format!("sluice promote {} --full", name(rollout))),
+            Command::Abort(rollout) => typed(format!("sluice abort {}", name(rollout))),
+            Command::Retry(rollout) => typed(format!("sluice retry {}", name(rollout))),
+            Command::Pause(rollout) => typed(format!("sluice pause {}", name(rollout))),
+            Command::SetImage(rollout, image) => (
+                RowKind::Command,
+                format!("the template of {} gets image {image}", name(rollout)),
+            ),
+            Command::Undo(rollout, None) => typed(format!("argo rollouts undo {}", name(rollout))),
+            Command::Undo(rollout, Some(revision)) => {
+                typed(format!("argo rollouts undo {} --to-revision={revision}", name(rollout)))
+            }
+            Command::Restart(rollout) => typed(format!("argo rollouts restart {}", name(rollout))),
+            Command::Scale(rollout, replicas) => {
+                typed(format!("scale rollout/{} --replicas={replicas}", name(rollout)))
+            }
+            Command::Apply(object) => match key_of(object) {
+                Ok(key) => typed(format!("apply: {key}")),
+                Err(_) => typed("apply".to_owned()),
+            },
+            Command::Patch(key, part, change) => patched("somebody", key, part, change),
+            Command::ForeignPatch(key, part, change) => patched("another controller", key, part, change),
+            Command::Delete(key) => typed(format!("delete {key}")),
+            Command::Crash(_) => (RowKind::Fault, "the controller is killed".to_owned()),
+            Command::KillPod(_) => (RowKind::Fault, "a pod is deleted".to_owned()),
+            Command::KillPodOf(version) => (RowKind::Fault, format!("a pod of {version} is deleted")),
+            Command::LoseNode(node) => (RowKind::Fault, format!("node {node} is lost")),
+        }
+    }
 }
 
 /// Carries out a command on an object. The others are the cluster's.
 pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiError> {
     kernel.note(|| format!("types {command:?}"));
+    let (kind, text) = command.row();
+    kernel.happens(command.rollout().as_ref(), kind, || text);
     let status = |fields: Value| json!({"status": fields});
     match command {
         Command::Promote(name) => promote(kernel, name),
@@ -82,7 +153,7 @@ pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiE
         ),
         Command::SetImage(name, image) => {
             let mut containers = get(kernel, name)?["spec"]["template"]["spec"]["containers"].clone();
-            for container in containers.as_array_mut().into_iter().flatten() {
+            if let Some(container) = containers.as_array_mut().and_then(|list| list.first_mut()) {
                 container["image"] = json!(image);
             }
             let changed = json!({"spec": {"template": {"spec": {"containers": containers}}}});
@@ -113,7 +184,7 @@ pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiE
         Command::Delete(key) => kernel
             .store
             .delete(kernel.clock.now(), Writer::User, key, &Preconditions::default()),
-        Command::Crash(_) | Command::KillPod(_) | Command::LoseNode(_) => Ok(()),
+        Command::Crash(_) | Command::KillPod(_) | Command::KillPodOf(_) | Command::LoseNode(_) => Ok(()),
     }
 }
 

@@ -23,6 +23,19 @@ pub enum WriteFault {
     Server(u16),
 }
 
+impl std::fmt::Display for WriteFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WriteFault::CrashBefore => f.write_str("the controller crashes before a write"),
+            WriteFault::CrashAfter => f.write_str("the controller crashes after a write"),
+            WriteFault::TimeoutLost => f.write_str("a write is lost and not answered"),
+            WriteFault::TimeoutApplied => f.write_str("a write is applied and not answered"),
+            WriteFault::Conflict => f.write_str("a write is answered with a conflict"),
+            WriteFault::Server(status) => write!(f, "a write is answered with {status}"),
+        }
+    }
+}
+
 /// Which faults happen.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {

@@ -12,6 +12,8 @@ use crate::commands::Command;
 use crate::faults::{FaultState, Faults};
 use crate::models::{Backend, PodId, Rules};
 use crate::random::Random;
+use crate::record::Happening;
+use crate::report::RowKind;
 use crate::shell::Step;
 use crate::store::{Key, Kind, Store};
 
@@ -65,6 +67,10 @@ pub(crate) enum Actor {
     Chaos,
     /// It is counted how soon the machine has nothing more to do.
     Probe,
+    /// A version begins to behave differently.
+    Onset,
+    /// The recorder takes a sample.
+    Sample,
     /// Faults begin.
     FaultsBegin,
     /// Faults end: from here on the cluster must converge.
@@ -86,6 +92,8 @@ pub(crate) struct Kernel {
     /// Events that were published, in order, each once: their names are a hash of what they say.
     pub(crate) events: Vec<(Timestamp, Key, Event)>,
     event_names: BTreeSet<(Key, Event)>,
+    /// What the recorder has not taken over yet; kept only where something is recorded.
+    pub(crate) happenings: Option<Vec<Happening>>,
 }
 
 impl Kernel {
@@ -102,6 +110,7 @@ impl Kernel {
             decisions: 0,
             events: Vec::new(),
             event_names: BTreeSet::new(),
+            happenings: None,
         }
     }
 
@@ -118,6 +127,17 @@ impl Kernel {
         if self.event_names.insert((key.clone(), event.clone())) {
             self.note(|| format!("event {key} {}: {}", event.reason, event.message));
             self.events.push((self.clock.now(), key.clone(), event));
+        }
+    }
+
+    /// Tells the recorder of something, if there is one. Without a Rollout it concerns all of them.
+    pub(crate) fn happens(&mut self, rollout: Option<&Key>, kind: RowKind, text: impl FnOnce() -> String) {
+        if let Some(happenings) = &mut self.happenings {
+            happenings.push(Happening {
+                rollout: rollout.cloned(),
+                kind,
+                text: text(),
+            });
         }
     }
 

@@ -27,16 +27,21 @@ mod clock;
 mod cluster;
 mod commands;
 mod faults;
+pub mod file;
 mod kernel;
+pub mod library;
 mod models;
 mod observer;
 pub mod promql;
 mod random;
+mod record;
+pub mod report;
 mod safety;
 mod scenario;
 pub mod scenarios;
 pub mod series;
 mod shell;
+mod similar;
 mod store;
 
 pub use clock::START;
@@ -44,12 +49,13 @@ pub use cluster::{Cluster, Config, Rest};
 pub use commands::Command;
 pub use faults::{Faults, Rates, WriteFault};
 pub use models::{
-    Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Served,
-    Totals, Version,
+    Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Onset,
+    Outage, Ramp, Served, Totals, Version,
 };
 pub use observer::{Observer, Stand, Transition};
 pub use random::{Millis, Random};
 pub use safety::Violation;
 pub use scenario::{Played, Scenario};
 pub use shell::ShellConfig;
+pub use similar::similar;
 pub use store::{ApiError, Change, Happened, Key, Kind, Part, Preconditions, Store, Writer, key_of};

@@ -1,6 +1,7 @@
 //! A scenario: manifests, how versions behave, what is typed when, and what goes wrong.
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use crate::clock::START;
 use crate::cluster::{Cluster, Config};
@@ -8,10 +9,14 @@ use crate::commands::Command;
 use crate::faults::{Faults, Rates};
 use crate::models::{Entry, Flow, Health, Version};
 use crate::random::Random;
-use crate::store::{Key, Kind};
+use crate::report::Report;
+use crate::store::{ApiError, Key, Kind};
 
 /// Requests begin when the first version had time to start.
 const TRAFFIC_FROM: SignedDuration = SignedDuration::from_secs(30);
+
+/// What a Rollout names is known to the controller by then.
+const SETTLED_BY: SignedDuration = SignedDuration::from_millis(500);
 
 /// Keeps the stream that mixes faults apart from the stream that plays.
 const FAULTS: u64 = 0xfa17;
@@ -23,6 +28,8 @@ pub struct Scenario {
     pub name: String,
     /// YAML of the objects that are there from the start.
     pub manifests: String,
+    /// Objects that are there from the start, before those.
+    pub objects: Vec<Value>,
     /// `namespace/name` of the Rollout that it is about.
     pub rollout: String,
     /// Everything else; the seed is replaced with that of the run.
@@ -39,6 +46,7 @@ impl Scenario {
         Scenario {
             name: name.to_owned(),
             manifests: manifests.into(),
+            objects: Vec::new(),
             rollout: "default/shop".to_owned(),
             config: Config::new(0),
             script: Vec::new(),
@@ -92,6 +100,7 @@ impl Scenario {
             entry,
             per_second: 300.0,
             from: START + TRAFFIC_FROM,
+            ramps: Vec::new(),
         });
         self
     }
@@ -104,6 +113,7 @@ impl Scenario {
             entry,
             per_second: 300.0,
             from: START + TRAFFIC_FROM,
+            ramps: Vec::new(),
         });
         self
     }
@@ -120,22 +130,47 @@ impl Scenario {
     /// # Panics
     /// Where a manifest is refused.
     pub fn play(&self, seed: u64) -> Played {
+        self.try_play(seed, &mut |_| ())
+            .unwrap_or_else(|error| panic!("{}: a manifest is refused: {error}", self.name))
+    }
+
+    /// Plays it, and tells of each minute of virtual time that has passed. Fails where a manifest is refused.
+    pub fn try_play(&self, seed: u64, progress: &mut dyn FnMut(SignedDuration)) -> Result<Played, ApiError> {
         let mut cluster = Cluster::new(Config {
             seed,
             ..self.config.clone()
         });
-        cluster
-            .apply_yaml(&self.manifests)
-            .unwrap_or_else(|error| panic!("{}: a manifest is refused: {error}", self.name));
+        let (rollouts, others): (Vec<&Value>, Vec<&Value>) = self
+            .objects
+            .iter()
+            .partition(|object| object["kind"] == Kind::Rollout.name());
+        for object in others {
+            cluster.apply(object)?;
+        }
+        if !rollouts.is_empty() {
+            // A controller that knows a Rollout and not yet what it names says that something is missing.
+            cluster.run_until(SETTLED_BY);
+        }
+        for object in rollouts {
+            cluster.apply(object)?;
+        }
+        cluster.apply_yaml(&self.manifests)?;
         for (at, command) in &self.script {
             cluster.command_at(*at, command.clone());
         }
-        let settled = cluster.run_until_settled(self.limit);
-        Played {
+        let mut settled = false;
+        while !settled && cluster.now() < self.limit {
+            let next = (cluster.now() + SignedDuration::from_mins(1)).min(self.limit);
+            settled = cluster.run_until_settled(next);
+            progress(cluster.now());
+        }
+        Ok(Played {
             cluster,
             settled,
             rollout: self.rollout.clone(),
-        }
+            name: self.name.clone(),
+            seed,
+        })
     }
 
     /// Plays it with a random mixture of faults between controller and API server, which begin with the requests and
@@ -167,17 +202,36 @@ pub struct Played {
     /// Whether nothing was left to happen before the time limit.
     pub settled: bool,
     rollout: String,
+    name: String,
+    seed: u64,
 }
 
 impl Played {
     /// A field of the Rollout's status, by JSON pointer; null where it is absent.
-    pub fn status(&self, pointer: &str) -> serde_json::Value {
+    pub fn status(&self, pointer: &str) -> Value {
         let key = crate::commands::rollout_key(&self.rollout);
         let status = self.cluster.store().get(&key).map(|object| &object["status"]);
         status
             .and_then(|status| status.pointer(pointer))
             .cloned()
-            .unwrap_or(serde_json::Value::Null)
+            .unwrap_or(Value::Null)
+    }
+
+    /// What happened, where the configuration says to record it.
+    pub fn report(&self) -> Report {
+        let violations = self.cluster.violations().iter();
+        Report {
+            scenario: self.name.clone(),
+            seed: self.seed,
+            end_millis: i64::try_from(self.cluster.now().as_millis()).unwrap_or(i64::MAX),
+            settled: self.settled,
+            rollouts: self.cluster.rollouts(),
+            lost: self.cluster.lost(),
+            violations: violations
+                .map(|violation| format!("{} at {}: {}", violation.invariant, violation.at, violation.why))
+                .collect(),
+            ..Report::default()
+        }
     }
 
     /// `status.phase` and `status.message`.

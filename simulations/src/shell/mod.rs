@@ -23,6 +23,7 @@ use sluice_machine::{Plan, Settings, World};
 use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
 use crate::random::Millis;
+use crate::report::RowKind;
 use crate::store::{Change, Happened, Key, Kind};
 
 use cache::{Cache, Readiness};
@@ -183,6 +184,9 @@ impl Process {
     pub(crate) fn start(&mut self, kernel: &mut Kernel) {
         self.alive = true;
         kernel.note(|| format!("controller-{} starts", self.number));
+        if self.epoch > 0 {
+            kernel.happens(None, RowKind::Fault, || "the controller starts again".to_owned());
+        }
         self.list_all(kernel);
         if let Some(resync) = self.config.resync {
             self.schedule(kernel, resync, Step::Resync);
@@ -195,6 +199,7 @@ impl Process {
             return;
         }
         kernel.note(|| format!("controller-{} crashes", self.number));
+        kernel.happens(None, RowKind::Fault, || "the controller crashes".to_owned());
         self.alive = false;
         self.epoch += 1;
         self.cache = Cache::default();

@@ -15,6 +15,7 @@ use sluice_traffic::ObjectRef;
 
 use crate::kernel::Kernel;
 use crate::models::Models;
+use crate::report::RowKind;
 use crate::shell::cache::Cache;
 use crate::shell::writes::{self, Requested};
 use crate::store::{Key, Kind};
@@ -33,6 +34,8 @@ pub(super) struct RolloutTask {
     memory: Option<Memory>,
     /// What the last plan waited for.
     hold: Option<Hold>,
+    /// Nobody was told of it yet.
+    hold_is_news: bool,
 }
 
 /// What a task wants done.
@@ -65,6 +68,7 @@ impl RolloutTask {
             events: Vec::new(),
             memory: None,
             hold: None,
+            hold_is_news: false,
         })
     }
 
@@ -248,6 +252,7 @@ impl RolloutTask {
             if let Some(hold) = &self.hold {
                 kernel.note(|| format!("{key} waits: {hold}"));
             }
+            self.hold_is_news = true;
         }
         let owner = writes::owner_reference(key, self.world.rollout.metadata.uid.as_deref().unwrap_or_default());
         self.events = plan.events;
@@ -356,6 +361,10 @@ impl RolloutTask {
         }
         for event in std::mem::take(&mut self.events) {
             kernel.publish(key, event);
+        }
+        if std::mem::take(&mut self.hold_is_news) {
+            let text = || self.hold.as_ref().map(ToString::to_string).unwrap_or_default();
+            kernel.happens(Some(key), RowKind::Hold, text);
         }
     }
 }

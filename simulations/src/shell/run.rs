@@ -107,7 +107,7 @@ impl RunTask {
                     let answer = if kernel.random.chance(fails) {
                         Err(TransportError::Timeout)
                     } else {
-                        models.measure(started_at, &kernel.store, &prepared.request)
+                        models.measure(started_at, &kernel.store, &measure.metric, &prepared.request)
                     };
                     (prepared.judge(answer), prepared.metadata())
                 }

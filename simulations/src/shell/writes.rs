@@ -9,6 +9,7 @@ use sluice_traffic::ObjectRef;
 
 use crate::faults::WriteFault;
 use crate::kernel::Kernel;
+use crate::report::RowKind;
 use crate::shell::cache::Cache;
 use crate::store::{ApiError, Key, Kind, Part, Preconditions, Writer, owner_uids, revision_of};
 
@@ -177,6 +178,10 @@ pub(super) fn perform(
     let fault = kernel.faults.of_next_write(&mut kernel.random);
     let number = kernel.faults.writes;
     kernel.note(|| describe(process, number, requested, fault));
+    if let Some(fault) = fault {
+        let text = || format!("{}: {}", fault, requested.target);
+        kernel.happens(None, RowKind::Fault, text);
+    }
     let outcome = match fault {
         Some(WriteFault::CrashBefore) => return Err(Failed::Crash),
         Some(WriteFault::CrashAfter) => {

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::whole_seconds;
 
 pub use kind::{Key, Kind};
+pub(crate) use patch::apply as merge;
 
 /// Who writes: it ends up in managedFields and in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
