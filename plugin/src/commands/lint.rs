@@ -51,7 +51,8 @@ pub fn run(args: Args, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     Ok(u8::from(report.count(Severity::Error) > 0))
 }
 
-fn line(finding: &Finding) -> Line {
+/// A finding for people.
+pub fn line(finding: &Finding) -> Line {
     let style = match finding.severity {
         Severity::Error => Style::Bad,
         Severity::Warning => Style::Warn,

@@ -1,0 +1,108 @@
+//! The library of scenarios: each comes out as it expects and gives the timeline that is kept, quickly, and always the same.
+
+use std::time::{Duration, Instant};
+
+use sluice_simulations::library::{self, Entry};
+use sluice_simulations::report::{self, Report};
+
+/// No scenario may take longer, so that people try another one.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+fn entries() -> Vec<Entry> {
+    library::load(&library::folder()).expect("all scenario files can be read")
+}
+
+fn play(entry: &Entry) -> Report {
+    entry
+        .prepared
+        .run(None, &mut |_| ())
+        .unwrap_or_else(|error| panic!("{}: a manifest is refused: {error}", entry.name))
+}
+
+#[test]
+fn every_scenario_comes_out_as_it_expects_and_gives_its_timeline() {
+    let entries = entries();
+    assert!(entries.len() >= 30, "{} scenarios are no library", entries.len());
+    let mut problems = Vec::new();
+    for entry in &entries {
+        let report = play(entry);
+        assert!(report.expectations.len() > 1, "{}: expects nothing", entry.name);
+        for expectation in report.expectations.iter().filter(|expectation| !expectation.is_met()) {
+            problems.push(format!(
+                "{}: {}; came: {}",
+                entry.name, expectation.expected, expectation.came
+            ));
+        }
+        for violation in &report.violations {
+            problems.push(format!("{}: {violation}", entry.name));
+        }
+        let golden = std::fs::read_to_string(&entry.golden).unwrap_or_default();
+        if report::text(&report) != golden {
+            problems.push(format!("{}: the timeline is not the one that is kept", entry.name));
+        }
+    }
+    assert!(
+        problems.is_empty(),
+        "`cargo xtask scenarios` shows the differences, with --bless it writes them:\n{}",
+        problems.join("\n")
+    );
+}
+
+#[test]
+fn no_scenario_takes_longer_than_a_fifth_of_a_second() {
+    for entry in &entries() {
+        // Other programs may be in the way: the fastest of several counts.
+        let fastest = (0..5).map(|_| {
+            let begun = Instant::now();
+            play(entry);
+            begun.elapsed()
+        });
+        let fastest = fastest.min().expect("there are five");
+        assert!(fastest < PATIENCE, "{} takes {} ms", entry.name, fastest.as_millis());
+    }
+}
+
+#[test]
+fn every_scenario_gives_the_same_bytes_alone_and_beside_others() {
+    let bytes = |entry: &Entry| serde_json::to_string(&play(entry)).expect("a report is JSON");
+    let alone: Vec<String> = entries().iter().map(bytes).collect();
+    let beside: Vec<std::thread::JoinHandle<Vec<String>>> = (0..3)
+        .map(|_| std::thread::spawn(move || entries().iter().map(bytes).collect()))
+        .collect();
+    for handle in beside {
+        let again = handle.join().expect("no scenario panics");
+        for ((entry, one), other) in entries().iter().zip(&alone).zip(&again) {
+            assert!(one == other, "{}: the same seed gives other bytes", entry.name);
+        }
+    }
+}
+
+#[test]
+fn another_seed_keeps_what_is_expected() {
+    for entry in &entries() {
+        for seed in [2, 3] {
+            let report = entry
+                .prepared
+                .run(Some(seed), &mut |_| ())
+                .expect("manifests are accepted");
+            assert_eq!(report.violations, Vec::<String>::new(), "{} seed {seed}", entry.name);
+            assert_eq!(
+                report.lost_requests().round() as i64,
+                0,
+                "{} seed {seed}: {:?}",
+                entry.name,
+                report.lost
+            );
+        }
+    }
+}
+
+#[test]
+fn the_schema_of_scenario_files_is_fresh() {
+    let kept = std::fs::read_to_string(library::folder().with_file_name("scenario.schema.json")).unwrap_or_default();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap_or_default();
+    assert!(
+        kept == sluice_simulations::file::schema(),
+        "`cargo xtask scenarios --bless` writes it anew"
+    );
+}
