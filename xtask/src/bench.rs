@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the controller costs, on the cluster in a box.
+//! `cargo xtask bench`: what the controller costs, on the cluster in a box, or how fast the simulator is.
 
 use std::process::ExitCode;
 
@@ -15,10 +15,25 @@ pub struct Options {
     /// Number of updates of all of them; the table has the median
     #[arg(long, default_value_t = 3)]
     updates: u32,
+    /// Measure the simulator instead: decisions in a minute, and how long a day takes
+    #[arg(long)]
+    simulator: bool,
 }
 
 /// Builds what is measured as it is shipped, and measures it.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    if options.simulator {
+        let arguments = [
+            "run",
+            "--release",
+            "--package",
+            "sluice-simulations",
+            "--example",
+            "bench",
+        ];
+        cargo::step("bench", &arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     box_build::run(&box_build::Command::Build)?;
     let programs = [
         "build",

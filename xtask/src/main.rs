@@ -6,6 +6,7 @@ mod cargo;
 mod ci;
 mod crds;
 mod deny;
+mod scenarios;
 mod test;
 mod tidy;
 mod up;
@@ -41,6 +42,8 @@ enum Command {
     Deny,
     /// Write the CRD manifests anew
     Crds,
+    /// Play the library of scenarios and compare the timelines
+    Scenarios(scenarios::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Deny => deny::run(),
         Command::Crds => crds::run(),
+        Command::Scenarios(options) => scenarios::run(&options),
     };
     match result {
         Ok(code) => code,
