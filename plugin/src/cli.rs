@@ -18,6 +18,7 @@ use crate::{cluster::Connection, commands, text::Screen};
   kubectl sluice promote backend              # go on to the next step
   kubectl sluice abort backend                # take the update back
   kubectl sluice lint -f manifests/           # check manifests without a cluster
+  kubectl sluice simulate -f manifests/       # see what they will do, without a cluster
   kubectl sluice check                        # check a cluster before relying on it"
 )]
 pub struct Cli {
@@ -37,6 +38,8 @@ pub struct Cli {
 pub enum Command {
     /// Show a Rollout: revisions, pods, analysis, traffic, and why it waits
     Get(commands::get::Args),
+    /// Why a Rollout waits, and what happens next if nothing changes
+    Explain(commands::explain::Args),
     /// List Rollouts
     List(commands::list::Args),
     /// Wait for an update to end; the exit code says how it ended
@@ -51,6 +54,8 @@ pub enum Command {
     Pause(commands::pause::Args),
     /// Check manifests without a cluster
     Lint(commands::lint::Args),
+    /// See without a cluster what manifests will do
+    Simulate(commands::simulate::Args),
     /// Check a cluster: API server, CRDs, rights, other controllers, routers
     Check(commands::check::Args),
     /// Show versions
@@ -85,6 +90,7 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     let connection = &cli.connection;
     match cli.command {
         Command::Get(args) => commands::get::run(args, &connection.open().await?, screen).await,
+        Command::Explain(args) => commands::explain::run(args, &connection.open().await?, screen).await,
         Command::List(args) => commands::list::run(args, &connection.open().await?, screen).await,
         Command::Status(args) => commands::status::run(args, &connection.open().await?, screen).await,
         Command::Promote(args) => commands::promote::run(args, &connection.open().await?, screen).await,
@@ -92,6 +98,7 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
         Command::Retry(args) => commands::retry::run(args, &connection.open().await?, screen).await,
         Command::Pause(args) => commands::pause::run(args, &connection.open().await?, screen).await,
         Command::Lint(args) => commands::lint::run(args, screen),
+        Command::Simulate(args) => commands::simulate::run(args, screen),
         Command::Check(args) => commands::check::run(args, &connection.open().await?, screen).await,
         Command::Version(args) => commands::version::run(args, connection, screen).await,
         Command::Completion(args) => commands::completion::run(&args, screen),
@@ -149,6 +156,7 @@ mod tests {
             "get rollout backend -w",
             "get ro backend -n shop --no-color",
             "get rollout backend --timeout-seconds 5 -w",
+            "explain rollout backend -n shop",
             "list rollouts -A",
             "list ro",
             "status backend --watch=false",
@@ -163,6 +171,9 @@ mod tests {
             "lint -f a.yaml",
             "lint -f a.yaml -f b -o json --strict",
             "lint a.yaml b.yaml",
+            "simulate -f a.yaml",
+            "simulate -f manifests --scenario s.yaml --seed 7 --until 2h -o json --expect",
+            "simulate --metric error-rate=0.01,0.2,NaN a.yaml",
             "check --as system:serviceaccount:sluice:sluice-controller",
             "version --short",
             "completion bash",
@@ -174,7 +185,16 @@ mod tests {
                 panic!("{row}: {error}");
             }
         }
-        for row in ["get backend", "abort", "lint", "promote", "status", "list"] {
+        for row in [
+            "get backend",
+            "explain backend",
+            "simulate",
+            "abort",
+            "lint",
+            "promote",
+            "status",
+            "list",
+        ] {
             let words = std::iter::once("kubectl-sluice").chain(row.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{row} was understood");
         }

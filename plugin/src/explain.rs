@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
-use sluice_machine::{Answer, Answered, Ask, Effect, Endpoints, Fact, Memory, Plan, Why, World, decide, references};
+use sluice_machine::{
+    Answer, Answered, Ask, Effect, Endpoints, Fact, Hold, Memory, Plan, Why, World, decide, references,
+};
 use sluice_traffic::{registry::Pair, routers::service};
 
 use crate::{
@@ -192,6 +194,86 @@ fn is_ready(endpoint: &Value) -> bool {
             .and_then(Value::as_bool)
     };
     condition("ready").unwrap_or(true) && condition("terminating") != Some(true)
+}
+
+/// Something that happens by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What will be reported.
+    pub events: Vec<String>,
+    /// What will be done.
+    pub effects: Vec<String>,
+    /// What it waits for then.
+    pub waits: Option<String>,
+}
+
+/// As far ahead as anything is certain: with the first effect the rest depends on what comes of it.
+const MOMENTS: usize = 3;
+
+/// What happens after a plan if no object changes: the machine is asked about the times at which it wants to look again.
+/// Questions that it would ask then have no answer yet, and end the foresight.
+pub fn foresee(world: &World, plan: &Plan) -> Vec<Moment> {
+    let (mut world, mut plan) = (world.clone(), plan.clone());
+    let mut moments: Vec<Moment> = Vec::new();
+    // What is done now changes objects.
+    while plan.effects.is_empty() && plan.commit.is_none() && moments.len() < MOMENTS {
+        let Some(at) = plan.wake_at else { break };
+        let before = plan.hold.as_ref().map(ToString::to_string);
+        world.memory = plan.memory;
+        plan = decide(at, &world);
+        if !plan.asks.is_empty() || plan.wake_at.is_some_and(|next| next <= at) {
+            break;
+        }
+        let waits = plan.hold.as_ref().map(ToString::to_string);
+        moments.push(Moment {
+            at,
+            events: plan.events.iter().map(|event| event.message.clone()).collect(),
+            effects: next(&plan),
+            waits: waits.filter(|_| before.as_deref() != plan.hold.as_ref().map(ToString::to_string).as_deref()),
+        });
+    }
+    moments
+}
+
+/// What a person can do about a hold, where it is not simply a matter of time.
+pub fn advice(hold: &Hold, name: &str) -> Option<String> {
+    let text = match hold {
+        Hold::Paused { .. } | Hold::AwaitingPromotion => {
+            format!("go on with `kubectl sluice promote {name}`, or take it back with `kubectl sluice abort {name}`")
+        }
+        Hold::PausedByUser => {
+            format!("go on with `kubectl sluice promote {name}`, which also sets spec.paused to false")
+        }
+        Hold::Aborted => format!("try again with `kubectl sluice retry {name}`, or change the pod template"),
+        Hold::InvalidSpec { .. } | Hold::Missing { .. } => {
+            "mend the manifests (`kubectl sluice lint` finds all problems) and apply them".to_owned()
+        }
+        Hold::IncumbentAlive { .. } => "stop the other controller: two would work against each other".to_owned(),
+        Hold::Unknown { .. } => {
+            "look at the cluster and the rights of the controller with `kubectl sluice check`".to_owned()
+        }
+        Hold::NewNotAvailable { replica_set, .. } | Hold::StableNotAvailable { replica_set, .. } => {
+            format!("see why pods are not available: `kubectl describe replicaset {replica_set}` and its pods")
+        }
+        Hold::NotAcknowledged { object, .. } => {
+            format!("see whether the data plane works: the status of {object}, and the controller of its gateway")
+        }
+        Hold::RouteProblem { .. } => "mend the route".to_owned(),
+        Hold::ForeignWriter { object, .. } => {
+            format!("keep the other writer from {object}, for example by ignoring its weights in the GitOps tool")
+        }
+        Hold::AnalysisRunning { run, .. } => {
+            format!("look at its measurements with `kubectl get analysisrun {run} -o yaml`")
+        }
+        Hold::Deleting
+        | Hold::OldNotDown { .. }
+        | Hold::Draining { .. }
+        | Hold::ScaleDownDelay { .. }
+        | Hold::Refused { .. } => return None,
+    };
+    Some(text)
 }
 
 /// What the controller would do now, one line each.

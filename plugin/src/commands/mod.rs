@@ -3,12 +3,14 @@
 pub mod abort;
 pub mod check;
 pub mod completion;
+pub mod explain;
 pub mod get;
 pub mod lint;
 pub mod list;
 pub mod pause;
 pub mod promote;
 pub mod retry;
+pub mod simulate;
 pub mod status;
 pub mod version;
 

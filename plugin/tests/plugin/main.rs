@@ -14,8 +14,10 @@
 mod api;
 mod commands;
 mod examples;
+mod explain;
 mod fixtures;
 mod get;
 mod lint;
 mod preflight;
+mod simulate;
 mod status;
