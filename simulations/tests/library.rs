@@ -51,15 +51,21 @@ fn every_scenario_comes_out_as_it_expects_and_gives_its_timeline() {
 #[test]
 fn no_scenario_takes_longer_than_a_fifth_of_a_second() {
     for entry in &entries() {
-        // Other programs may be in the way: the fastest of several counts.
-        let fastest = (0..5).map(|_| {
-            let begun = Instant::now();
-            play(entry);
-            begun.elapsed()
-        });
-        let fastest = fastest.min().expect("there are five");
-        assert!(fastest < PATIENCE, "{} takes {} ms", entry.name, fastest.as_millis());
+        let (begun, ran) = (Instant::now(), time_on_processor());
+        play(entry);
+        // Other programs on the machine are not the scenario's fault.
+        let on_processor = time_on_processor()
+            .zip(ran)
+            .map(|(now, begun)| now.saturating_sub(begun));
+        let took = on_processor.unwrap_or_else(|| begun.elapsed());
+        assert!(took < PATIENCE, "{} takes {} ms", entry.name, took.as_millis());
     }
+}
+
+/// How long this thread has run; only Linux tells it: the first number of `schedstat`, in nanoseconds.
+fn time_on_processor() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
 }
 
 #[test]
