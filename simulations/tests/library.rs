@@ -92,13 +92,8 @@ fn another_seed_keeps_what_is_expected() {
                 .run(Some(seed), &mut |_| ())
                 .expect("manifests are accepted");
             assert_eq!(report.violations, Vec::<String>::new(), "{} seed {seed}", entry.name);
-            assert_eq!(
-                report.lost_requests().round() as i64,
-                0,
-                "{} seed {seed}: {:?}",
-                entry.name,
-                report.lost
-            );
+            let lost = report.lost_requests();
+            assert!(lost < 0.5, "{} seed {seed}: {lost} requests are lost", entry.name);
         }
     }
 }

@@ -285,6 +285,7 @@ impl Act {
             entry: Entry::Route(Key::new(Kind::HttpRoute, self.space(), "shop")),
             per_second: f64::from(RATE),
             from: START,
+            ramps: Vec::new(),
         });
         self
     }
