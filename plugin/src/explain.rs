@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{
-    Answer, Answered, Ask, Effect, Endpoints, Fact, Hold, Memory, Plan, Why, World, decide, references,
+    Answer, Answered, Ask, Commit, Effect, Endpoints, Fact, Hold, Memory, Plan, Why, World, decide, references,
 };
 use sluice_traffic::{registry::Pair, routers::service};
 
@@ -212,14 +212,17 @@ pub struct Moment {
 /// As far ahead as anything is certain: with the first effect the rest depends on what comes of it.
 const MOMENTS: usize = 3;
 
-/// What happens after a plan if no object changes: the machine is asked about the times at which it wants to look again.
-/// Questions that it would ask then have no answer yet, and end the foresight.
+/// What happens after a plan if no other object changes: the machine is asked about the times at which it wants to look again.
+/// Effects change objects, and questions that it would ask then have no answer yet: both end the foresight.
 pub fn foresee(world: &World, plan: &Plan) -> Vec<Moment> {
     let (mut world, mut plan) = (world.clone(), plan.clone());
     let mut moments: Vec<Moment> = Vec::new();
-    // What is done now changes objects.
-    while plan.effects.is_empty() && plan.commit.is_none() && moments.len() < MOMENTS {
+    while plan.effects.is_empty() && moments.len() < MOMENTS {
         let Some(at) = plan.wake_at else { break };
+        if let Some(committed) = plan.commit.as_ref().map(|commit| after(&world.rollout, commit)) {
+            let Some(rollout) = committed else { break };
+            world.rollout = rollout;
+        }
         let before = plan.hold.as_ref().map(ToString::to_string);
         world.memory = plan.memory;
         plan = decide(at, &world);
@@ -231,10 +234,19 @@ pub fn foresee(world: &World, plan: &Plan) -> Vec<Moment> {
             at,
             events: plan.events.iter().map(|event| event.message.clone()).collect(),
             effects: next(&plan),
-            waits: waits.filter(|_| before.as_deref() != plan.hold.as_ref().map(ToString::to_string).as_deref()),
+            waits: waits.filter(|waits| before.as_ref() != Some(waits)),
         });
     }
     moments
+}
+
+/// The Rollout as a commit leaves it; `None` where that cannot be read.
+fn after(rollout: &Rollout, commit: &Commit) -> Option<Rollout> {
+    let mut object = serde_json::to_value(rollout).ok()?;
+    for patch in [&commit.object, &commit.status].into_iter().flatten() {
+        sluice_machine::json::merge(&mut object, patch);
+    }
+    serde_json::from_value(object).ok()
 }
 
 /// What a person can do about a hold, where it is not simply a matter of time.

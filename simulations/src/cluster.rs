@@ -10,7 +10,7 @@ use crate::clock::START;
 use crate::commands::{self, Command};
 use crate::faults::Faults;
 use crate::kernel::{Actor, Kernel};
-use crate::models::{ModelConfig, Models, NEW, Pod, STABLE, Totals};
+use crate::models::{ModelConfig, Models, NEW, Pod, PodId, STABLE, Totals};
 use crate::observer::Observer;
 use crate::promql;
 use crate::random::Millis;
@@ -355,9 +355,8 @@ impl Cluster {
                     NEW => !pod.is_first,
                     image => &*pod.version == image,
                 };
-                let mut pods = self.models.pods.iter();
-                let found = pods.find(|(_, pod)| !pod.deleting && is_meant(pod)).map(|(id, _)| id);
-                drop(pods);
+                let is_found = |(_, pod): &(PodId, &Pod)| !pod.deleting && is_meant(pod);
+                let found = self.models.pods.iter().find(is_found).map(|(id, _)| id);
                 if let Some(id) = found {
                     self.models.disturb(self.kernel.clock.now());
                     self.models.delete_pod(&mut self.kernel, id);

@@ -50,7 +50,7 @@ pub use commands::Command;
 pub use faults::{Faults, Rates, WriteFault};
 pub use models::{
     Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Onset,
-    Outage, Ramp, Served, Totals, Version,
+    Outage, Overload, Ramp, Served, Totals, Version,
 };
 pub use observer::{Observer, Stand, Transition};
 pub use random::{Millis, Random};

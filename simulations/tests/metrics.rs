@@ -53,6 +53,7 @@ fn documented(seconds: i64) -> Cluster {
         entry,
         per_second: 300.0,
         from: START + secs(30),
+        ramps: Vec::new(),
     });
     let latency = |p50_ms, p99_ms| Latency { p50_ms, p99_ms };
     for (image, error_rate, latency) in [
@@ -211,6 +212,7 @@ fn a_pod_that_is_gone_has_no_present_value_and_a_restarted_one_counts_from_zero(
         entry,
         per_second: 100.0,
         from: START,
+        ramps: Vec::new(),
     });
     let crashes = Version {
         health: sluice_simulations::Health::CrashesAfter(60_000),
@@ -240,6 +242,7 @@ fn lost_requests_are_in_the_metrics_of_the_proxy_as_they_are_in_real_ones() {
         entry,
         per_second: 100.0,
         from: START,
+        ramps: Vec::new(),
     });
     let mut cluster = Cluster::new(config);
     let empty = MANIFESTS

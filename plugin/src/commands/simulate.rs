@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
     after_help = "The very state machine that the controller runs plays with the manifests in a virtual cluster: pods, proxies,
 requests and Prometheus are modelled, time is virtual, and the same seed gives the same output.
 Without a scenario a new version comes once the first one is Healthy, twice: one that is as good as the first,
-and one that answers 5 % of its requests with an error. A scenario file says what happens instead, and what is
+and one that answers 5 % of its requests with an error. Where an update waits for a person, the good one is promoted
+and the bad one aborted after a minute. A scenario file says what happens instead, and what is
 expected of it (see docs/scenarios.md).
 Columns: `wanted` is the share of the newest revision that its steps ask for, `routed` the share that proxies send to
 it, `acked` the share that the data plane has acknowledged; pods are available/wanted of each revision.
@@ -178,6 +179,9 @@ fn objects(sources: &[Source], screen: &mut Screen<'_>) -> anyhow::Result<Option
     let mut refused = report.findings;
     // A Service or a route that is missing can be made up; what a metric is can not.
     refused.retain(|finding| finding.severity == Severity::Error || is_missing_template(finding));
+    for finding in &mut refused {
+        finding.severity = Severity::Error;
+    }
     if !refused.is_empty() {
         screen.lines(refused.iter().map(finding_line))?;
         let count = refused.len();
@@ -213,7 +217,11 @@ fn good_and_bad(args: &Args, objects: &[Value]) -> anyhow::Result<Vec<Report>> {
     for mut scenario in file::good_and_bad(objects.to_vec())? {
         adjust(&mut scenario, args);
         let name = scenario.name.clone().unwrap_or_default();
-        reports.push(play(&prepare(&scenario, &name, objects.to_vec())?, args.seed)?);
+        let mut report = play(&prepare(&scenario, &name, objects.to_vec())?, args.seed)?;
+        while file::go_on(&mut scenario, &report) {
+            report = play(&prepare(&scenario, &name, objects.to_vec())?, args.seed)?;
+        }
+        reports.push(report);
     }
     Ok(reports)
 }

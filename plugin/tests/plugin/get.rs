@@ -368,7 +368,7 @@ async fn messages_of_others_cannot_act_on_the_terminal() {
         .chars()
         .filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}')
         .collect();
-    assert_eq!(acting, []);
+    assert!(acting.is_empty(), "{acting:?}");
 }
 
 #[tokio::test]

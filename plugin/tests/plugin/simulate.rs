@@ -217,9 +217,8 @@ fn every_example_is_simulated_good_and_bad() {
         let (_, text) = run(&["-f", &examples.join(name).display().to_string()]).unwrap();
         let outcomes: Vec<&str> = text.lines().filter(|line| line.starts_with("  outcome")).collect();
         assert_eq!(outcomes.len(), 2, "{name}");
-        // Two of them wait for a person.
-        let good = outcomes[0].contains("Healthy") || outcomes[0].contains("Paused: ");
-        assert!(good, "{name}: {text}");
+        assert!(outcomes[0].contains("Healthy"), "{name}: {text}");
+        assert!(outcomes[1].contains("Degraded"), "{name}: {text}");
         assert!(!text.contains("broken invariant"), "{name}: {text}");
         assert_eq!(text.matches("no request was lost").count(), 2, "{name}: {text}");
     }

@@ -6,17 +6,18 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::types::{
-    ActionFile, By, ExpectFile, FaultsFile, PatchFile, RatesFile, ScenarioFile, TrafficFile, VersionFile,
-    WriteFaultKind,
+    ActionFile, BeyondCapacity, By, ExpectFile, FaultsFile, LatencyFile, PatchFile, RatesFile, ScenarioFile,
+    TrafficFile, VersionFile, WriteFaultKind,
 };
-use super::values::Share;
+use super::values::{Share, Span};
 use super::{Completed, FileError, complete, expect, lines};
 use crate::clock::START;
 use crate::commands::Command;
 use crate::faults::{Faults, Rates, WriteFault};
-use crate::models::{Entry, Flow, Health, ModelConfig, Onset, Outage, Ramp, Version};
+use crate::models::{Entry, Flow, Health, ModelConfig, Onset, Outage, Overload, Ramp, Version};
 use crate::report::Report;
 use crate::scenario::Scenario;
+use crate::series::Latency;
 use crate::similar::similar;
 use crate::store::{ApiError, Key, Kind, Part, key_of};
 
@@ -233,13 +234,26 @@ fn behaviour(file: &VersionFile) -> Version {
             .map_or(default.start.clone(), |start| start.0.clone()),
         health,
         error_rate: file.error_rate.0,
+        latency: file.latency.map_or(default.latency, latency),
         capacity: file.capacity,
+        overload: match file.beyond_capacity {
+            BeyondCapacity::Errors => Overload::Errors,
+            BeyondCapacity::Latency => Overload::Latency,
+        },
         onset: file.onset.as_ref().map(|onset| Onset {
             after: onset.after.map(|after| after.0),
             from_share: onset.from_weight.map(|share| share.0),
             error_rate: onset.error_rate.0,
+            latency: onset.latency.map(latency),
         }),
-        ..default
+    }
+}
+
+fn latency(file: LatencyFile) -> Latency {
+    let millis = |span: Span| span.0.as_secs_f64() * 1000.0;
+    Latency {
+        p50_ms: millis(file.p50),
+        p99_ms: millis(file.p99.unwrap_or(file.p50)),
     }
 }
 

@@ -8,12 +8,19 @@ use serde_json::Value;
 use super::types::{ActionFile, ScenarioFile, TrafficFile, VersionFile};
 use super::values::{Share, Span};
 use super::{FileError, complete, prepare};
+use crate::report::{Report, RolloutReport};
 use crate::store::{Key, key_of};
 
 /// Share of errors of the first version and of a good one: nobody is perfect.
 const GOOD: f64 = 0.001;
 /// Share of errors of a bad one.
 const BAD: f64 = 0.05;
+/// Name of the scenario with a good version.
+const GOOD_NAME: &str = "good";
+/// A person decides so long after the update began to wait.
+const DECIDES_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// An update that still waits after so many lines waits for something else.
+const MOST_LINES: usize = 100;
 /// Requests in a second.
 const RATE: f64 = 100.0;
 /// Requests come so long before the new version does.
@@ -55,7 +62,7 @@ pub fn good_and_bad(objects: Vec<Value>) -> Result<[ScenarioFile; 2], FileError>
     };
     Ok([
         scenario(
-            "good",
+            GOOD_NAME,
             GOOD,
             "A new version that answers 0.1 % of its requests with an error, as the stable one does.",
         ),
@@ -65,6 +72,38 @@ pub fn good_and_bad(objects: Vec<Value>) -> Result<[ScenarioFile; 2], FileError>
             "A new version that answers 5 % of its requests with an error.",
         ),
     ])
+}
+
+/// Adds what a person types where a Rollout waits for one in the end: a good version is promoted, a bad one aborted, both after a
+/// minute. Tells whether there was anything to type; the scenario is then to be played again.
+pub fn go_on(scenario: &mut ScenarioFile, report: &Report) -> bool {
+    let is_good = scenario.name.as_deref() == Some(GOOD_NAME);
+    let verb = if is_good { "promote" } else { "abort" };
+    let seconds = report.end_millis / 10_000 * 10 + DECIDES_AFTER.as_secs();
+    let waits = |rollout: &&RolloutReport| report.settled && rollout.outcome.phase == "Paused";
+    let names: Vec<&str> = report
+        .rollouts
+        .iter()
+        .filter(waits)
+        .map(|rollout| rollout.name.as_str())
+        .collect();
+    if names.is_empty() || scenario.script.len() > MOST_LINES {
+        return false;
+    }
+    for name in names {
+        let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+        let place = if namespace == "default" {
+            String::new()
+        } else {
+            format!(" -n {namespace}")
+        };
+        scenario.script.push(ActionFile {
+            at: Span(SignedDuration::from_secs(seconds)),
+            typed: Some(format!("kubectl sluice {verb} {name}{place}")),
+            ..ActionFile::default()
+        });
+    }
+    true
 }
 
 fn version(name: &str, error_rate: f64) -> (String, VersionFile) {

@@ -40,9 +40,9 @@ impl Judged {
     }
 
     fn of_report(&mut self, expected: &ExpectFile, report: &Report) {
-        let end = || match report.settled {
-            true => format!("at rest at {}", clock(report.end_millis)),
-            false => format!("not at rest at {}", clock(report.end_millis)),
+        let end = || {
+            let not = if report.settled { "" } else { "not " };
+            format!("{not}at rest at {}", clock(report.end_millis))
         };
         if let Some(within) = expected.within {
             let limit = i64::try_from(within.millis()).unwrap_or(i64::MAX);

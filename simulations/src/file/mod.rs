@@ -18,7 +18,7 @@ use crate::similar::similar;
 
 pub use build::{Prepared, prepare};
 pub use complete::{Completed, complete};
-pub use default::good_and_bad;
+pub use default::{go_on, good_and_bad};
 pub use types::*;
 pub use values::{MetricValue, Share, Span, SpanRange};
 

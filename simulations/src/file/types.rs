@@ -50,7 +50,7 @@ pub struct PatchFile {
     pub object: String,
     /// JSON merge patch.
     pub patch: Map<String, Value>,
-    /// Who does it: a person, or another controller such as a GitOps tool.
+    /// Who does it: a person, or another controller such as one that applies what is in a Git repository.
     #[serde(default)]
     pub by: By,
     /// Whether it goes to the status subresource.
@@ -103,14 +103,18 @@ pub struct RampFile {
 pub struct VersionFile {
     /// Share of the requests that it answers with an error.
     pub error_rate: Share,
+    /// How long its answers take; 20ms at the median and 100ms for the slowest of a hundred where absent.
+    pub latency: Option<LatencyFile>,
     /// From the creation of a pod to its readiness; 300ms..2s where absent.
     pub start: Option<SpanRange>,
     /// Its pods never become ready.
     pub never_ready: bool,
     /// Its pods crash so long after they became ready, again and again; `0s` is a crash at start.
     pub crash_after: Option<Span>,
-    /// Requests in a second that a pod can answer; what comes beyond them fails.
+    /// Requests in a second that a pod can answer.
     pub capacity: Option<f64>,
+    /// What happens beyond the capacity; `errors` where absent.
+    pub beyond_capacity: BeyondCapacity,
     /// What is wrong with it later only.
     pub onset: Option<OnsetFile>,
 }
@@ -125,6 +129,29 @@ pub struct OnsetFile {
     pub from_weight: Option<Share>,
     /// Share of the requests that it answers with an error from then on.
     pub error_rate: Share,
+    /// How long its answers take from then on.
+    pub latency: Option<LatencyFile>,
+}
+
+/// How long answers take: a log-normal distribution.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LatencyFile {
+    /// The median.
+    pub p50: Span,
+    /// What 99 of 100 answers stay below; the median where absent.
+    pub p99: Option<Span>,
+}
+
+/// What happens to requests beyond the capacity of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BeyondCapacity {
+    /// They are answered with an error.
+    #[default]
+    Errors,
+    /// All answers take as many times longer as there are too many.
+    Latency,
 }
 
 /// How the cluster behaves.

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::clock::whole_seconds;
 use crate::kernel::{Actor, Kernel};
+use crate::models::Models;
 use crate::models::endpoints::Backend;
-use crate::models::pods::{Onset, Pod, PodId, Pods};
-use crate::models::{ModelConfig, Models, Version};
-use crate::series::{Behaviour, Passage};
+use crate::models::pods::{Pod, PodId, Pods};
+use crate::series::{Behaviour, Latency, Passage};
 use crate::store::{Key, Kind, Part, Writer};
 
 /// Where requests enter.
@@ -69,7 +69,7 @@ impl Flow {
     }
 
     /// Requests from one time to another. Between two breaks the rate is a straight line.
-    fn requests(&self, from: Timestamp, until: Timestamp) -> f64 {
+    pub(super) fn requests(&self, from: Timestamp, until: Timestamp) -> f64 {
         let breaks = self.ramps.iter().flat_map(|ramp| [ramp.at, ramp.at + ramp.over]);
         let mut points: Vec<Timestamp> = breaks.filter(|at| from < *at && *at < until).collect();
         points.push(until);
@@ -157,13 +157,15 @@ struct Proxy {
 #[derive(Clone, Debug)]
 pub(crate) struct DataPlane {
     proxies: Vec<Proxy>,
-    traffic: Vec<Flow>,
+    pub(super) traffic: Vec<Flow>,
     since: Timestamp,
     pub(crate) totals: Totals,
+    /// How long the pods of each ReplicaSet took to answer when they last did.
+    pub(crate) latencies: BTreeMap<Key, Latency>,
 }
 
 /// Where a share of the requests ends.
-enum Fate<'a> {
+pub(super) enum Fate<'a> {
     Served(PodId, &'a Pod),
     Lost(LossReason, Arc<str>),
 }
@@ -177,6 +179,7 @@ impl DataPlane {
             traffic,
             since: crate::clock::START,
             totals: Totals::default(),
+            latencies: BTreeMap::new(),
         }
     }
 
@@ -194,7 +197,7 @@ impl DataPlane {
     }
 
     /// Calls `meet` with each way and fate, and with their share of the requests of `flow`.
-    fn fates<'a>(&self, flow: &Flow, pods: &'a Pods, meet: &mut impl FnMut(Passage<'_>, Fate<'a>, f64)) {
+    pub(super) fn fates<'a>(&self, flow: &Flow, pods: &'a Pods, meet: &mut impl FnMut(Passage<'_>, Fate<'a>, f64)) {
         let of_proxy = 1.0 / count(self.proxies.len());
         for (index, proxy) in self.proxies.iter().enumerate() {
             let way = Passage::through(index);
@@ -265,7 +268,7 @@ impl Models {
             return;
         }
         let strained = self.strained(from, now);
-        let mut served: Vec<(PodId, f64, f64)> = Vec::new();
+        let mut served: Vec<(PodId, f64, Behaviour)> = Vec::new();
         let mut lost: Vec<(LossReason, Arc<str>, f64)> = Vec::new();
         self.history.alive(from, now, self.pods.iter());
         for flow in &self.plane.traffic {
@@ -280,8 +283,9 @@ impl Models {
                 let per_second = requests * share / seconds;
                 match fate {
                     Fate::Served(id, pod) => {
-                        let behaviour = behaviour(&self.config, pod, strained.get(&id).copied());
-                        served.push((id, share * requests, share * requests * behaviour.error_rate));
+                        let usual = || self.config.behaviour(&pod.version, pod.is_first);
+                        let behaviour = strained.get(&id).copied().unwrap_or_else(usual);
+                        served.push((id, share * requests, behaviour));
                         self.history
                             .pass(entry, way, None, per_second, Some((pod.crashes, behaviour)));
                     }
@@ -293,8 +297,10 @@ impl Models {
             });
             self.history.passed(from, now);
         }
-        for (id, requests, errors) in served {
+        for (id, requests, behaviour) in served {
             let pod = self.pods.get(id).expect("a pod that serves is there");
+            let errors = requests * behaviour.error_rate;
+            self.plane.latencies.insert(pod.set.clone(), behaviour.latency);
             let totals = &mut self.plane.totals;
             let of_image = totals.served.entry(pod.version.clone()).or_default();
             let of_set = totals.sets.entry(pod.set.clone()).or_default();
@@ -323,48 +329,6 @@ impl Models {
                 }),
             }
         }
-    }
-
-    /// The share of errors of each pod whose version does not always answer alike, from one time to another.
-    fn strained(&self, from: Timestamp, now: Timestamp) -> BTreeMap<PodId, f64> {
-        let changes = |version: &Version| version.capacity.is_some() || version.onset.is_some();
-        if !self.config.versions.values().any(changes) {
-            return BTreeMap::new();
-        }
-        let mut requests: BTreeMap<PodId, f64> = BTreeMap::new();
-        for flow in &self.plane.traffic {
-            let of_flow = flow.requests(from, now);
-            self.plane.fates(flow, &self.pods, &mut |_, fate, share| {
-                if let Fate::Served(id, _) = fate {
-                    *requests.entry(id).or_default() += share * of_flow;
-                }
-            });
-        }
-        let all: f64 = requests.values().sum();
-        let pod = |id: &PodId| self.pods.get(*id).expect("a pod that serves is there");
-        let mut of_images: BTreeMap<&str, f64> = BTreeMap::new();
-        for (id, requests) in &requests {
-            *of_images.entry(&pod(id).version).or_default() += requests;
-        }
-        let seconds = now.duration_since(from).as_secs_f64();
-        let share_of_errors = |(id, requests): (&PodId, &f64)| {
-            let pod = pod(id);
-            let version = self.config.version(&pod.version, pod.is_first)?;
-            let ready = self.pods.first_ready.get(&pod.version).copied();
-            let share = of_images.get(&*pod.version).copied().unwrap_or(0.0) / all;
-            let begun = |onset: &&Onset| {
-                let late = onset
-                    .after
-                    .is_some_and(|after| ready.is_some_and(|ready| ready + after <= from));
-                late || onset.from_share.is_some_and(|least| share >= least)
-            };
-            let onset = version.onset.as_ref().filter(begun);
-            let error_rate = onset.map_or(version.error_rate, |onset| onset.error_rate);
-            let load = requests / seconds;
-            let able = version.capacity.map_or(1.0, |capacity| (capacity / load).min(1.0));
-            Some((*id, 1.0 - able * (1.0 - error_rate)))
-        };
-        requests.iter().filter_map(share_of_errors).collect()
     }
 
     pub(crate) fn send_to_proxies(&mut self, kernel: &mut Kernel, service: &Key, backends: &Arc<Vec<Backend>>) {
@@ -450,15 +414,6 @@ impl Models {
             written.is_ok(),
             "a patch without preconditions of an object that exists succeeds: {written:?}"
         );
-    }
-}
-
-/// How a pod answers; with another share of errors than usual where one is given.
-fn behaviour(config: &ModelConfig, pod: &Pod, error_rate: Option<f64>) -> Behaviour {
-    let version = config.version(&pod.version, pod.is_first);
-    Behaviour {
-        error_rate: error_rate.unwrap_or_else(|| version.map_or(0.0, |version| version.error_rate)),
-        latency: version.map_or_else(Default::default, |version| version.latency),
     }
 }
 

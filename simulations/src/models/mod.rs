@@ -1,5 +1,6 @@
 //! The rest of the cluster: pods and their controllers, Services and proxies, traffic and metrics.
 
+mod behaviour;
 mod data_plane;
 mod endpoints;
 mod metrics;
@@ -20,7 +21,7 @@ pub(crate) use data_plane::{DataPlane, Rules, rules_of};
 pub use data_plane::{Entry, Flow, Loss, LossReason, Ramp, Served, Totals};
 pub(crate) use endpoints::{Backend, EndpointSlices};
 pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource, Outage};
-pub use pods::{Health, NEW, Onset, STABLE, Version};
+pub use pods::{Health, NEW, Onset, Overload, STABLE, Version};
 pub(crate) use pods::{Pod, PodId, Pods};
 
 /// How the modelled parts of the cluster behave. All times are in milliseconds and drawn anew each time.
@@ -68,14 +69,6 @@ impl Default for ModelConfig {
             traffic: Vec::new(),
             metrics: MetricModel::default(),
         }
-    }
-}
-
-impl ModelConfig {
-    /// How a version behaves; `None` where nothing is said about it.
-    pub(crate) fn version(&self, image: &str, is_first: bool) -> Option<&Version> {
-        let role = if is_first { STABLE } else { NEW };
-        self.versions.get(image).or_else(|| self.versions.get(role))
     }
 }
 

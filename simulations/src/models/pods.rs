@@ -34,8 +34,10 @@ pub struct Version {
     pub error_rate: f64,
     /// How long its answers take.
     pub latency: Latency,
-    /// Requests in a second that a pod can answer; those beyond are answered with an error.
+    /// Requests in a second that a pod can answer.
     pub capacity: Option<f64>,
+    /// What happens beyond that.
+    pub overload: Overload,
     /// What is wrong with it later only.
     pub onset: Option<Onset>,
 }
@@ -49,6 +51,18 @@ pub struct Onset {
     pub from_share: Option<f64>,
     /// Share of its requests that it answers with an error from then on.
     pub error_rate: f64,
+    /// How long its answers take from then on, where that changes.
+    pub latency: Option<Latency>,
+}
+
+/// What happens to requests beyond the capacity of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overload {
+    /// They are answered with an error.
+    #[default]
+    Errors,
+    /// All answers take as many times longer as there are too many.
+    Latency,
 }
 
 /// Whether pods become and stay ready.
@@ -70,6 +84,7 @@ impl Default for Version {
             error_rate: 0.0,
             latency: Latency::default(),
             capacity: None,
+            overload: Overload::Errors,
             onset: None,
         }
     }

@@ -158,7 +158,7 @@ impl Recorder {
             return;
         }
         for track in self.tracks.values_mut() {
-            track.sample(millis_since_start(now), seconds, &models.plane.totals.sets);
+            track.sample(millis_since_start(now), seconds, &models.plane);
         }
         self.samples += 1;
         if self.samples > MOST_SAMPLES {

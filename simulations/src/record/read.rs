@@ -122,7 +122,7 @@ pub(super) fn shortened(value: &str) -> String {
         text.push_str(&rest[..start]);
         let number = &rest[start..end];
         match number.parse::<f64>().ok().filter(|_| number.len() > 8) {
-            Some(long) => text.push_str(&format!("{:.5e}", long).parse::<f64>().unwrap_or(long).to_string()),
+            Some(long) => text.push_str(&format!("{long:.5e}").parse::<f64>().unwrap_or(long).to_string()),
             None => text.push_str(number),
         }
         rest = &rest[end..];

@@ -10,7 +10,7 @@ use sluice_machine::rollout::canary;
 
 use super::read::{hash_of, measurements, number_of, rounded, share_acknowledged, shortened};
 use crate::clock::millis_since_start;
-use crate::models::{Models, Rules, Served};
+use crate::models::{DataPlane, Models, Rules, Served};
 use crate::report::{
     MeasurementReport, Pods, PodsPoint, Position, RevisionReport, RolloutReport, Row, RowKind, RunReport, SplitPoint,
     StepSpan, TrafficSample, describe_step,
@@ -304,9 +304,10 @@ impl Track {
         pods
     }
 
-    pub(super) fn sample(&mut self, at_millis: i64, seconds: f64, totals: &BTreeMap<Key, Served>) {
+    pub(super) fn sample(&mut self, at_millis: i64, seconds: f64, plane: &DataPlane) {
         for (set, (index, last)) in &mut self.sets {
-            let served = totals.get(set).copied().unwrap_or_default();
+            let served = plane.totals.sets.get(set).copied().unwrap_or_default();
+            let latency = plane.latencies.get(set).filter(|_| served != *last);
             let (ok, errors) = (served.ok - last.ok, served.errors - last.errors);
             *last = served;
             let samples = &mut self.report.revisions[*index].samples;
@@ -321,8 +322,8 @@ impl Track {
                 at_millis,
                 per_second: rounded(requests / seconds),
                 error_rate: (requests > 0.0).then(|| (errors / requests * 1e6).round() / 1e6),
-                p50_millis: None,
-                p99_millis: None,
+                p50_millis: latency.map(|latency| rounded(latency.p50_ms)),
+                p99_millis: latency.map(|latency| rounded(latency.p99_ms)),
             });
         }
     }
