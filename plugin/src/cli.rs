@@ -90,7 +90,10 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     let connection = &cli.connection;
     match cli.command {
         Command::Get(args) => commands::get::run(args, &connection.open().await?, screen).await,
-        Command::Explain(args) => commands::explain::run(args, &connection.open().await?, screen).await,
+        Command::Explain(args) => {
+            // Its future holds two worlds.
+            Box::pin(commands::explain::run(args, &connection.open().await?, screen)).await
+        }
         Command::List(args) => commands::list::run(args, &connection.open().await?, screen).await,
         Command::Status(args) => commands::status::run(args, &connection.open().await?, screen).await,
         Command::Promote(args) => commands::promote::run(args, &connection.open().await?, screen).await,

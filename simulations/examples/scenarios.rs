@@ -62,7 +62,9 @@ fn main() -> ExitCode {
             .collect();
         let verdict = if unmet.is_empty() { "ok" } else { "NOT AS EXPECTED" };
         println!("{:<28} {verdict} ({millis} ms)", entry.name);
-        unmet.iter().for_each(|line| println!("{line}"));
+        for line in &unmet {
+            println!("{line}");
+        }
         wrong += usize::from(!unmet.is_empty());
         if text != golden {
             changed += 1;

@@ -117,8 +117,9 @@ mod tests {
         };
         config.versions.insert(NEW.to_owned(), failing(0.2));
         config.versions.insert("shop:v3".to_owned(), failing(0.3));
-        let rate = |image, is_first| config.behaviour(image, is_first).error_rate;
-        let rates = [rate("shop:v1", true), rate("shop:v2", false), rate("shop:v3", false)];
-        assert_eq!(rates.map(|rate| (rate * 10.0).round()), [0.0, 2.0, 3.0]);
+        for (image, is_first, rate) in [("shop:v1", true, 0.0), ("shop:v2", false, 0.2), ("shop:v3", false, 0.3)] {
+            let behaviour = config.behaviour(image, is_first);
+            assert!((behaviour.error_rate - rate).abs() < 1e-12, "{image}: {behaviour:?}");
+        }
     }
 }

@@ -72,15 +72,11 @@ impl Track {
 
     pub(super) fn see_set(&mut self, change: &Change) {
         let object = &change.object;
-        let index = match self.sets.get(&change.key) {
-            Some((index, _)) => *index,
-            None => {
-                let index = self.report.revisions.len();
-                self.report.revisions.push(RevisionReport::default());
-                self.sets.insert(change.key.clone(), (index, Served::default()));
-                index
-            }
-        };
+        let revisions = &mut self.report.revisions;
+        let (index, _) = *self.sets.entry(change.key.clone()).or_insert_with(|| {
+            revisions.push(RevisionReport::default());
+            (revisions.len() - 1, Served::default())
+        });
         let revision = &mut self.report.revisions[index];
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         revision.revision = number_of(object);
@@ -90,19 +86,15 @@ impl Track {
 
     pub(super) fn see_run(&mut self, change: &Change) {
         let at = millis_since_start(change.at);
-        let index = match self.runs.get(&change.key) {
-            Some(index) => *index,
-            None => {
-                let index = self.report.runs.len();
-                self.report.runs.push(RunReport {
-                    name: change.key.name.to_string(),
-                    from_millis: at,
-                    ..RunReport::default()
-                });
-                self.runs.insert(change.key.clone(), index);
-                index
-            }
-        };
+        let runs = &mut self.report.runs;
+        let index = *self.runs.entry(change.key.clone()).or_insert_with(|| {
+            runs.push(RunReport {
+                name: change.key.name.to_string(),
+                from_millis: at,
+                ..RunReport::default()
+            });
+            runs.len() - 1
+        });
         let taken = measurements(&change.object);
         let known = change.before.as_deref().map(measurements).unwrap_or_default();
         for (metric, measurement) in taken.iter().filter(|taken| !known.contains(taken)) {

@@ -170,7 +170,7 @@ fn what(row: &Row) -> (Tone, String) {
     match row.kind {
         RowKind::Command => (Tone::Typed, text),
         RowKind::Fault => (Tone::Warn, format!("! {text}")),
-        RowKind::Event => (Tone::Plain, text),
+        RowKind::Event | RowKind::Position => (Tone::Plain, text),
         RowKind::Warning => (Tone::Bad, text),
         RowKind::Hold => (Tone::Dim, format!("waits: {text}")),
         RowKind::Measurement => {
@@ -187,7 +187,6 @@ fn what(row: &Row) -> (Tone, String) {
             };
             (tone, format!("is {text}"))
         }
-        RowKind::Position => (Tone::Plain, text),
     }
 }
 
