@@ -217,7 +217,10 @@ async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<boo
             what: what.to_owned(),
             source,
         })?;
-        version = answer.metadata.resource_version;
+        // Without a version the next write would meet any: the old one meets a conflict.
+        if !answer.metadata.resource_version.is_empty() {
+            version = answer.metadata.resource_version;
+        }
         wrote = true;
     }
     Ok(wrote)

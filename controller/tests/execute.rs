@@ -205,6 +205,26 @@ async fn a_commit_that_meets_a_conflict_stops_the_plan() {
 }
 
 #[tokio::test]
+async fn a_write_whose_answer_names_no_version_leaves_the_next_one_its_precondition() {
+    let (client, log) = client(|asked| match asked.method.as_str() {
+        "PATCH" => Answer::Object(200, json!({ "kind": "Status", "status": "Success" })),
+        _ => obedient(asked),
+    });
+    let (context, world) = set_up(client, &log).await;
+    let plan = Plan {
+        commit: Some(commit()),
+        ..Plan::default()
+    };
+    execute(&context, &key(), &world, &plan).await;
+    let versions: Vec<Value> = log
+        .writes()
+        .iter()
+        .map(|write| write.body["metadata"]["resourceVersion"].clone())
+        .collect();
+    assert_eq!(versions, ["10", "10"]);
+}
+
+#[tokio::test]
 async fn the_first_effect_that_fails_stops_the_plan() {
     let (client, log) = client(|asked| {
         if asked.method == "POST" {
