@@ -12,7 +12,7 @@ use crate::{
     Effect, Fact, Hold, ReplicaSet, World, references,
     rollout::{
         canary::routed_size,
-        replicas::{carrying, limits},
+        replicas::{canary_limits, carrying},
     },
 };
 
@@ -173,7 +173,7 @@ fn check_total(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold> {
         return Ok(());
     };
     let all = replicas(&world.rollout);
-    let limits = limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), all);
+    let limits = canary_limits(canary, all);
     let sets = world.replica_sets.known().into_iter().flat_map(|sets| sets.values());
     let others: u32 = sets
         .filter(|other| other.name != set.name)
@@ -241,7 +241,7 @@ fn check_switch(world: &World, name: &str, revision: &str) -> Result<(), Hold> {
         );
     }
     let needed = needed_behind(world, name);
-    // To leave a revision that can carry even less is no loss.
+    // To leave a revision that can carry no more is no loss.
     if available < needed && available < selected_available(world, name) {
         return refuse(
             "S2",
@@ -337,7 +337,7 @@ fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
     let strategy = world.rollout.spec.strategy.clone().unwrap_or_default();
     let Some(canary) = strategy.canary else { return 1 };
     let all = replicas(&world.rollout);
-    let limits = limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), all);
+    let limits = canary_limits(&canary, all);
     let tolerated = carrying(limits.unavailable, percent);
     let full = carrying(all, percent).saturating_sub(tolerated).max(1);
     if is_canary {

@@ -20,11 +20,7 @@ pub(super) fn act<'a>(
     traffic: &Traffic<'a>,
     status: &RolloutStatus,
 ) {
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
+    let limits = replicas::canary_limits(canary, context.replicas);
     select(turn, context, traffic, status, limits);
     let stable = context.stable(status).filter(|set| set.hash != context.new_hash);
     let older = context.older(status);

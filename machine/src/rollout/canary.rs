@@ -437,6 +437,27 @@ pub fn name(step: &CanaryStep) -> String {
         .to_owned()
 }
 
+/// A step in a few more words than [`name`]: also which templates an analysis has, and what a scale asks for.
+pub fn describe(step: &CanaryStep) -> String {
+    let name = name(step);
+    if let Some(analysis) = &step.analysis {
+        let templates = analysis.templates.iter().flatten();
+        let names: Vec<&str> = templates
+            .filter_map(|template| template.template_name.as_deref())
+            .collect();
+        return format!("{name}: {}", names.join(", "));
+    }
+    let Some(scale) = &step.set_canary_scale else {
+        return name;
+    };
+    match (scale.replicas, scale.weight, scale.match_traffic_weight) {
+        (_, _, Some(true)) => format!("{name}: as the weight asks for"),
+        (Some(replicas), _, _) => format!("{name}: {replicas} pods"),
+        (None, Some(weight), _) => format!("{name}: {weight} % of the pods"),
+        (None, None, _) => name,
+    }
+}
+
 /// When the present pause ends by itself.
 pub fn pause_ends(canary: &CanaryStrategy, status: &RolloutStatus) -> Option<Timestamp> {
     let pause = steps(canary).get(index(canary, status))?.pause.as_ref()?;

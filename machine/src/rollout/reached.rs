@@ -58,11 +58,7 @@ pub(super) fn has_sizes<'a>(
 
 /// The sizes that the present step asks for without a router.
 fn basic_sizes(context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) -> replicas::Sizes {
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
+    let limits = replicas::canary_limits(canary, context.replicas);
     replicas::basic_desired(context.replicas, weight(canary, status), limits.surge)
 }
 
@@ -158,11 +154,7 @@ pub(super) fn is_promotable<'a>(
         turn.hold(problem.clone());
         return false;
     }
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
+    let limits = replicas::canary_limits(canary, context.replicas);
     // Without a surge the last stable pod stays while the stable Service selects it, and the new revision cannot be complete.
     let keeps_one = !context.has_router() && limits.surge == 0 && canary.stable_service.is_some();
     let needed = if keeps_one {

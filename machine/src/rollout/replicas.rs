@@ -1,7 +1,7 @@
 //! How many pods each revision gets. Pure arithmetic; every rule is from the Argo Rollouts API (sections 2.4 and 2.5 of its
 //! replica maths, restated here), so that a team that changes its controller sees the same numbers.
 
-use sluice_crds::IntOrString;
+use sluice_crds::{CanaryStrategy, IntOrString};
 
 /// Limits on pods during an update without a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,11 @@ pub fn limits(surge: Option<&IntOrString>, unavailable: Option<&IntOrString>, re
             unavailable.min(replicas)
         },
     }
+}
+
+/// The limits of a canary.
+pub fn canary_limits(canary: &CanaryStrategy, replicas: u32) -> Limits {
+    limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), replicas)
 }
 
 /// Pods that carry `weight_percent` of the traffic when `replicas` carry all of it: rounded up.

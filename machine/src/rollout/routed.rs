@@ -176,11 +176,7 @@ fn lower<'a>(
     goal: u32,
     current: u32,
 ) -> Result<(), Hold> {
-    let limits = replicas::limits(
-        canary.max_surge.as_ref(),
-        canary.max_unavailable.as_ref(),
-        context.replicas,
-    );
+    let limits = replicas::canary_limits(canary, context.replicas);
     let canary_service = traffic
         .canary_service()
         .and_then(|service| service.selected.revision.as_deref());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sluice_crds::{CanaryStep, CanaryStrategy, RolloutAnalysis};
+use sluice_crds::CanaryStrategy;
 use sluice_machine::{Plan, rollout::canary};
 
 use crate::{explain, observe::Observation, phase, text};
@@ -206,34 +206,8 @@ fn steps(canary: &CanaryStrategy, observation: &Observation) -> Vec<StepView> {
     let steps = canary::steps(canary).iter().enumerate();
     steps
         .map(|(index, step)| StepView {
-            step: describe(step),
+            step: canary::describe(step),
             state: state(index),
         })
         .collect()
-}
-
-/// A step in a few words.
-fn describe(step: &CanaryStep) -> String {
-    let name = canary::name(step);
-    if let Some(analysis) = &step.analysis {
-        return format!("{name}: {}", template_names(analysis));
-    }
-    let Some(scale) = &step.set_canary_scale else {
-        return name;
-    };
-    match (scale.replicas, scale.weight, scale.match_traffic_weight) {
-        (_, _, Some(true)) => format!("{name}: as the weight asks for"),
-        (Some(replicas), _, _) => format!("{name}: {replicas} pods"),
-        (None, Some(weight), _) => format!("{name}: {weight} % of the pods"),
-        (None, None, _) => name,
-    }
-}
-
-fn template_names(analysis: &RolloutAnalysis) -> String {
-    let templates = analysis
-        .templates
-        .iter()
-        .flatten()
-        .filter_map(|template| template.template_name.as_deref());
-    templates.collect::<Vec<_>>().join(", ")
 }

@@ -13,7 +13,7 @@ use crate::clock::millis_since_start;
 use crate::models::{DataPlane, Models, Rules, Served};
 use crate::report::{
     MeasurementReport, Pods, PodsPoint, Position, RevisionReport, RolloutReport, Row, RowKind, RunReport, SplitPoint,
-    StepSpan, TrafficSample, describe_step,
+    StepSpan, TrafficSample,
 };
 use crate::store::{Change, Key, Store, uid_of};
 
@@ -51,7 +51,7 @@ impl Track {
         let strategy = if canary.is_some() { "canary" } else { "blueGreen" };
         strategy.clone_into(&mut self.report.strategy);
         let steps = canary.map(canary::steps).unwrap_or_default();
-        self.report.steps = steps.iter().map(describe_step).collect();
+        self.report.steps = steps.iter().map(canary::describe).collect();
         self.rollout = Some(rollout);
         let text = |field: &str| change.object["status"][field].as_str().unwrap_or_default().to_owned();
         let (phase, message) = (text("phase"), text("message"));

@@ -8,12 +8,10 @@
 //! Times are milliseconds of virtual time since the start. Shares are percentages of the requests, from 0 to 100. In lists that
 //! are curves a value holds until the next one.
 
-mod steps;
 mod text;
 
 use serde::Serialize;
 
-pub(crate) use steps::describe as describe_step;
 pub(crate) use text::clock;
 pub use text::{Line, Tone, lines, text};
 
