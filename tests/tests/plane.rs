@@ -15,6 +15,10 @@ use sluice_tests::audit::count_by_what;
 use sluice_tests::plane::User;
 use sluice_tests::{Load, LoadConfig, Plane, PlaneConfig, process, tests, wait_until};
 
+#[path = "plane/round_trip.rs"]
+mod round_trip;
+use round_trip::what_the_crds_admit_is_stored_read_and_written_back_without_loss;
+
 /// Enough for anything here on a machine that builds at the same time.
 const SOON: Duration = Duration::from_mins(1);
 
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
             a_crash_is_restarted_ever_more_slowly,
             a_user_without_rights_is_refused,
             writes_are_counted_by_user,
+            what_the_crds_admit_is_stored_read_and_written_back_without_loss,
         ],
     )
 }
