@@ -6,6 +6,7 @@ mod cargo;
 mod ci;
 mod crds;
 mod deny;
+mod docs;
 mod scenarios;
 mod test;
 mod tidy;
@@ -34,7 +35,7 @@ enum Command {
     Ci,
     /// All tests, the end-to-end ones included; the last line is the sum of the results
     Test(test::Options),
-    /// Rules that no compiler checks: sizes of files, arrows between crates, purity
+    /// Rules that no compiler checks: sizes of files, arrows between crates, purity, names in documentation
     Tidy,
     /// What the controller costs, on the cluster in a box: the table of docs/performance.md
     Bench(bench::Options),

@@ -1,10 +1,13 @@
-//! `cargo xtask tidy`: rules that no compiler checks. Sizes of files, arrows between crates, purity, words that do not belong.
+//! `cargo xtask tidy`: rules that no compiler checks. Sizes of files, arrows between crates, purity, documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::CommandFactory as _;
+
+use crate::docs;
 
 /// Longest source file, in lines. Past that there is usually a second idea in it.
 const LONGEST_FILE: usize = 600;
@@ -43,9 +46,13 @@ const IMPURE_DEPENDENCIES: &[&str] = &["tokio", "reqwest", "axum", "rand", "futu
 pub fn check() -> Result<()> {
     let root = root()?;
     let mut problems = Vec::new();
-    for file in tracked(&root)? {
-        check_file(&root, &file, &mut problems);
+    let files = tracked(&root)?;
+    for file in &files {
+        check_file(&root, file, &mut problems);
     }
+    let cli = crate::Cli::command();
+    let subcommands = cli.get_subcommands().map(|command| command.get_name().to_owned());
+    docs::check(&root, &files, subcommands.collect(), &mut problems)?;
     for (crate_name, allowed) in ARROWS {
         check_arrows(&root, crate_name, allowed, &mut problems)?;
     }
