@@ -250,8 +250,8 @@ impl Cluster {
             Actor::NodeNotReady(node) => models.node_not_ready(kernel, node),
             Actor::NodeEvicted(node) => models.node_evicted(kernel, node),
             Actor::Endpoints(key) => {
-                let switched = models.sync_endpoints(kernel, &key);
-                if let Some(safety) = self.safety.as_mut().filter(|_| switched) {
+                models.sync_endpoints(kernel, &key);
+                if let Some(safety) = &mut self.safety {
                     safety.selector_acknowledged(now, &key);
                 }
             }

@@ -95,12 +95,12 @@ impl Models {
         }
     }
 
-    /// Makes the slices of a Service from its pods of now and sends them on their way to the proxies. Tells whether the
-    /// slices follow a selector that they did not follow before.
-    pub(crate) fn sync_endpoints(&mut self, kernel: &mut Kernel, key: &Key) -> bool {
+    /// Makes the slices of a Service from its pods of now and sends them on their way to the proxies. From now on they follow
+    /// its present selector.
+    pub(crate) fn sync_endpoints(&mut self, kernel: &mut Kernel, key: &Key) {
         self.slices.syncing.remove(key);
         let Some(slice) = self.slices.services.get_mut(key) else {
-            return false;
+            return;
         };
         let ready = |pod: &Pod| !pod.deleting && pod.ready_since.is_some();
         let backends: Vec<Backend> = self
@@ -114,10 +114,6 @@ impl Models {
                 hash: pod.hash.clone(),
             })
             .collect();
-        let switched = slice
-            .made
-            .as_ref()
-            .is_none_or(|(_, selector)| *selector != slice.selector);
         slice.made = Some((kernel.clock.now(), slice.selector.clone()));
         if *slice.backends != backends {
             slice.backends = Arc::new(backends);
@@ -125,6 +121,5 @@ impl Models {
             self.history.endpoints(kernel.clock.now(), key, &backends);
             self.send_to_proxies(kernel, key, &backends);
         }
-        switched
     }
 }

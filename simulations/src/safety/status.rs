@@ -108,7 +108,8 @@ impl Safety {
     /// S11: stable becomes only the present revision, when it is complete.
     fn check_promotion(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
         let key = &write.change.key;
-        if new.stable != new.revision || old.aborted {
+        // What was aborted is the update to a revision: another one may be undone to at once.
+        if new.stable != new.revision || old.aborted && old.revision == new.revision {
             broken.push((
                 "S11",
                 format!(

@@ -53,12 +53,15 @@ impl Cache {
         self.objects.iter()
     }
 
+    /// The latest revision of an object, or of its end, that is known; 0 where none is.
+    pub(super) fn revision(&self, key: &Key) -> u64 {
+        let known = self.objects.get(key).map_or(0, |object| revision_of(object));
+        known.max(self.deleted.get(key).copied().unwrap_or(0))
+    }
+
     /// Takes over a state of an object, unless a later one is known. Tells whether it was news.
     pub(super) fn put(&mut self, key: &Key, object: &Arc<Value>) -> bool {
-        let revision = revision_of(object);
-        let known = self.objects.get(key).map_or(0, |object| revision_of(object));
-        let deleted = self.deleted.get(key).copied().unwrap_or(0);
-        if revision <= known.max(deleted) {
+        if revision_of(object) <= self.revision(key) {
             return false;
         }
         self.objects.insert(key.clone(), object.clone());

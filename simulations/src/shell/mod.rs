@@ -109,6 +109,8 @@ pub(crate) struct Process {
     arrivals: BTreeMap<Kind, Timestamp>,
     /// How far the log was delivered, by kind.
     cursors: BTreeMap<Kind, usize>,
+    /// The first event of an object that got lost: when it happened, and its revision.
+    lost: BTreeMap<Key, (Timestamp, u64)>,
     tasks: BTreeMap<Key, Task>,
     /// Environment of the metric providers.
     environment: sluice_analysis::Environment,
@@ -150,6 +152,7 @@ impl Process {
             cache: Cache::default(),
             arrivals: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            lost: BTreeMap::new(),
             tasks: BTreeMap::new(),
             environment: sluice_analysis::Environment {
                 variables: BTreeMap::from([address]),
@@ -211,6 +214,7 @@ impl Process {
 
     fn list_all(&mut self, kernel: &mut Kernel) {
         let mut changed = Vec::new();
+        self.lost.clear();
         for kind in WATCHED {
             self.cursors.insert(kind, kernel.store.log().len());
             let listed: BTreeMap<Key, _> = kernel
@@ -278,6 +282,12 @@ impl Process {
         for change in delivered {
             if kernel.random.chance(lost) {
                 kernel.note(|| format!("controller-{} loses an event of {}", self.number, change.key));
+                let known = self.cache.revision(&change.key);
+                let event = (change.at, change.revision);
+                let first = self.lost.entry(change.key).or_insert(event);
+                if first.1 <= known {
+                    *first = event;
+                }
                 continue;
             }
             let news = match change.happened {
@@ -292,7 +302,7 @@ impl Process {
         }
     }
 
-    /// Since when events may be missing: the time of the oldest one that has not arrived.
+    /// Since when events may be missing: the time of the oldest one that has not arrived, or got lost without a later state.
     fn seen_until(&self, kernel: &Kernel) -> Timestamp {
         let log = kernel.store.log();
         let missing = |kind: Kind| {
@@ -302,9 +312,12 @@ impl Process {
                 .find(|change| change.key.kind == kind)
                 .map(|change| change.at)
         };
+        let lost = self.lost.iter();
+        let lost = lost.filter(|(key, (_, revision))| self.cache.revision(key) < *revision);
         WATCHED
             .into_iter()
             .filter_map(missing)
+            .chain(lost.map(|(_, (at, _))| *at))
             .min()
             .unwrap_or(kernel.clock.now())
     }

@@ -254,7 +254,7 @@ fn command(random: &mut Random) -> (&'static str, Command) {
         let key = Key::new(Kind::Rollout, "default", "shop");
         Command::Patch(key, Part::Main, Box::new(json!({ "spec": { "paused": paused } })))
     };
-    match random.below(14) {
+    match random.below(16) {
         0..=2 => ("abort", Command::Abort(shop())),
         3 | 4 => ("retry", Command::Retry(shop())),
         5 | 6 => ("promote", Command::Promote(shop())),
@@ -266,6 +266,7 @@ fn command(random: &mut Random) -> (&'static str, Command) {
             Command::Scale(shop(), 2 + u32::try_from(random.below(6)).unwrap_or(0)),
         ),
         12 => ("pause", paused(random.below(2) == 0)),
+        13 | 14 => ("kill", Command::KillPodOf("stable".to_owned())),
         _ => ("crash", Command::Crash(0)),
     }
 }
