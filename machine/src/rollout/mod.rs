@@ -95,12 +95,16 @@ fn decide_invalid<'a>(mut turn: Turn<'a>, context: &Context<'a>, problems: Strin
         status.pause_conditions = None;
         status.controller_pause = None;
     }
-    if let Some(set) = context.stable(&status)
+    let aborted = status.abort == Some(true);
+    if let Some(canary) = context.canary().filter(|_| aborted && !context.has_router()) {
+        // Here the traffic follows the pods: they are what goes back.
+        basic::act(&mut turn, context, canary, &traffic, &status);
+    } else if let Some(set) = context.stable(&status)
         && set.wanted < context.replicas
     {
         sets::scale(&mut turn, context, set, context.replicas);
     }
-    if status.abort == Some(true) {
+    if aborted {
         match (context.canary(), context.blue_green()) {
             (Some(canary), _) if context.has_router() => routed::retreat(&mut turn, context, canary, &traffic, &status),
             (None, Some(blue_green)) => blue_green::retreat(&mut turn, context, blue_green, &traffic, &status),

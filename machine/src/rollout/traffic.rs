@@ -12,7 +12,7 @@ use sluice_traffic::{
 };
 
 use super::{context::Context, turn::Turn};
-use crate::{Effect, Fact, Hold, references};
+use crate::{Effect, Fact, Hold, World, references};
 
 /// One router's object.
 pub(super) struct Route<'a> {
@@ -363,11 +363,19 @@ impl<'a> Traffic<'a> {
                     let seen = turn.acknowledged(&object, &version);
                     return self.draining(turn, object.to_string(), moved_at(turn.world(), service, seen));
                 }
+                // Neither is remembered: it is another matter when there are pods.
                 if let Some(moving) = moving
-                    && others + own + self.replicas == 0
+                    && others + own == 0
                 {
-                    // Nor will there be any. This is not remembered: it is another matter when there are to be pods.
-                    return self.draining(turn, object.to_string(), moving.at);
+                    if self.replicas == 0 {
+                        // Nor will there be any.
+                        return self.draining(turn, object.to_string(), moving.at);
+                    }
+                    if turn.now >= self.gives_up(turn, moving) && !has_ready_pods(turn.world(), revision) {
+                        // Whoever makes the endpoints has looked by now, and found none. A revision that has broken down must not
+                        // keep the next one from taking over.
+                        return Settling::Settled;
+                    }
                 }
                 if others == 0 {
                     format!("it has no ready endpoints of revision {revision}")
@@ -399,11 +407,16 @@ impl<'a> Traffic<'a> {
         })
     }
 
+    /// From when on a change that was not acknowledged is no longer waited for.
+    fn gives_up(&self, turn: &Turn<'a>, moving: &Moving) -> Timestamp {
+        moving.at + ack_timeout(turn.world()) + self.drain
+    }
+
     fn timed_out(&self, turn: &mut Turn<'a>, moving: Option<&Moving>, hold: Hold) -> Settling {
         let Some(moving) = moving else {
             return Settling::Waiting(hold);
         };
-        let until = moving.at + ack_timeout(turn.world()) + self.drain;
+        let until = self.gives_up(turn, moving);
         if turn.now >= until {
             return Settling::TimedOut(hold);
         }
@@ -578,6 +591,11 @@ fn drain(context: &Context<'_>) -> SignedDuration {
     seconds.map_or(context.world.settings.drain, |seconds| {
         SignedDuration::from_secs(i64::from(seconds.max(0)))
     })
+}
+
+fn has_ready_pods(world: &World, revision: &str) -> bool {
+    let sets = world.replica_sets.known().into_iter().flat_map(BTreeMap::values);
+    sets.filter(|set| set.hash == revision).any(|set| set.ready > 0)
 }
 
 fn ack_timeout(world: &crate::World) -> SignedDuration {

@@ -457,3 +457,32 @@ fn a_replica_set_whose_name_is_taken_gets_another_name_and_the_collision_is_coun
     assert_ne!(first, second);
     assert_eq!(created, Some(format!("shop-{second}")));
 }
+
+#[test]
+fn an_abort_takes_pods_back_without_a_router_whatever_else_is_wrong_with_the_spec() {
+    let aborted = |stable: (u32, u32), canary: u32| {
+        let update = scene(4, basic(json!([{ "setWeight": 50 }, { "pause": {} }])));
+        let update = update.version("v2").spec(json!({ "restartAt": "tomorrow" }));
+        let mut status = stable_on("v1", "v2", 1);
+        status["abort"] = json!(true);
+        status["abortedAt"] = json!("2026-01-01T00:00:00Z");
+        let update = update.status(status);
+        update.set("v1", 1, stable.0, stable.1).set("v2", 2, canary, canary)
+    };
+    let effects = |scene: &Scene| {
+        let plan = crate::decide(scene.now, &scene.world);
+        assert!(
+            matches!(&plan.hold, Some(crate::Hold::InvalidSpec { problems }) if problems.contains("spec.restartAt")),
+            "{:?}",
+            plan.hold
+        );
+        let lines = describe(&plan);
+        let scaled = lines.lines().filter(|line| line.starts_with("scale"));
+        scaled.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // One pod more than four is allowed, none less.
+    assert_eq!(effects(&aborted((2, 2), 2)), ["scale shop-v1 2->3"]);
+    assert_eq!(effects(&aborted((3, 3), 2)), ["scale shop-v2 2->1"]);
+    assert_eq!(effects(&aborted((4, 4), 1)), ["scale shop-v2 1->0"]);
+    assert_eq!(effects(&aborted((4, 4), 0)), Vec::<String>::new());
+}

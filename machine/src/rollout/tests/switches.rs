@@ -110,6 +110,14 @@ fn endpoints_that_are_empty_do_not_acknowledge_a_switch() {
         message="waiting for analysis to complete"
         hold: Service web/stable was acknowledged; proxies get until 2026-01-01T00:00:13Z to follow"#]],
     );
+    // Pods that are ready and no endpoints, that long after the switch: something is wrong, and nothing is promoted.
+    check(
+        &switched(4, 100, &[]),
+        &expect![[r#"
+        phase="Progressing"
+        message="waiting for analysis to complete"
+        hold: Service web/stable is not acknowledged: it has no ready endpoints of revision v2"#]],
+    );
     // Nobody is to be behind the Service: there is nothing to wait for but the drain time.
     check(
         &switched(0, 2, &[]),
@@ -252,4 +260,26 @@ fn a_guard_lets_the_stable_service_lose_no_capacity() {
         None,
         "nothing is split to the canary Service here"
     );
+}
+
+#[test]
+fn a_stable_revision_that_has_broken_down_does_not_keep_the_next_one_from_taking_over() {
+    let update = |seconds: i64, ready: u32| {
+        let update = scene(4, routed(json!([{ "pause": { "duration": "5s" } }])))
+            .version("v3")
+            .at(seconds);
+        let update = with_steps(update.status(stable_on("v2", "v3", 0)));
+        let endpoints: &[(&str, u32)] = if ready > 0 { &[("v2", ready)] } else { &[] };
+        let update = update
+            .switched("stable", "v2", 0, endpoints)
+            .switched("canary", "v2", 0, endpoints);
+        update.route(0).set("v2", 1, 4, ready).set("v3", 2, 0, 0)
+    };
+    let begins = |scene: &Scene| describe(&decide(scene.now, &scene.world)).contains("CanaryPauseStep");
+    assert!(begins(&update(100, 4)), "an update of a version that is well");
+    assert!(
+        !begins(&update(10, 0)),
+        "whoever makes the endpoints may not have looked"
+    );
+    assert!(begins(&update(100, 0)), "an update of a version that has broken down");
 }
