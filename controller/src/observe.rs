@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::references::{References, references};
-use sluice_machine::{Answered, Ask, Fact, Memory, TemplateRef, Why, World, read};
+use sluice_machine::{Answered, Ask, Fact, Memory, Template, TemplateRef, Why, World, read};
 use sluice_traffic::ObjectRef;
 
 use crate::cache::{Family, KindState};
@@ -167,7 +167,7 @@ fn templates(
     context: &Context,
     rollout: &ObjectName,
     references: &References,
-) -> BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> {
+) -> BTreeMap<TemplateRef, Fact<Template>> {
     let id = |template: &TemplateRef| {
         let (kind, namespace) = if template.cluster_scope {
             (Kind::ClusterTemplate, "")
@@ -188,11 +188,15 @@ fn templates(
     loop {
         names.extend(wanted.iter().map(id));
         context.cache.set_names(rollout, names.clone());
-        let found: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> = wanted
+        let found: BTreeMap<TemplateRef, Fact<Template>> = wanted
             .iter()
             .map(|template| (template.clone(), template_spec(context, &id(template))))
             .collect();
-        let nested: BTreeSet<TemplateRef> = found.values().filter_map(Fact::known).flat_map(nested).collect();
+        let nested: BTreeSet<TemplateRef> = found
+            .values()
+            .filter_map(Fact::known)
+            .flat_map(|template| nested(template))
+            .collect();
         if nested.is_subset(&wanted) || wanted.len() >= MAX_TEMPLATES {
             return found;
         }
@@ -200,14 +204,14 @@ fn templates(
     }
 }
 
-fn template_spec(context: &Context, id: &ObjectId) -> Fact<AnalysisTemplateSpec> {
+fn template_spec(context: &Context, id: &ObjectId) -> Fact<Template> {
     #[derive(serde::Deserialize)]
-    struct Template {
+    struct Stored {
         spec: AnalysisTemplateSpec,
     }
     match look_up(context, id) {
-        Fact::Known(object) => match object.decode::<Template>() {
-            Ok(template) => Fact::Known(template.spec),
+        Fact::Known(object) => match object.decode::<Stored>() {
+            Ok(template) => Fact::Known(template.spec.into()),
             Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
         },
         Fact::Absent => Fact::Absent,

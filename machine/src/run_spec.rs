@@ -18,13 +18,11 @@ pub fn build(world: &World, analysis: &RolloutAnalysis, stable: &str, latest: &s
         }
     }
     let lookup = |cluster_scope: bool, name: &str| -> Option<&AnalysisTemplateSpec> {
-        world
-            .templates
-            .get(&TemplateRef {
-                cluster_scope,
-                name: name.to_owned(),
-            })?
-            .known()
+        let template = world.templates.get(&TemplateRef {
+            cluster_scope,
+            name: name.to_owned(),
+        })?;
+        template.known().map(|template| &**template)
     };
     let references = analysis.templates.as_deref().unwrap_or_default();
     let flattened = template::flatten(references, &lookup).map_err(|problems| problem(&problems))?;

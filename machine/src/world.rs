@@ -1,11 +1,17 @@
 //! What the shell observed, as values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sluice_crds::{AnalysisPhase, AnalysisTemplateSpec, Rollout};
 use sluice_traffic::ObjectRef;
+
+use crate::validate::{self, Checked, Problem};
 
 /// Something that was looked up. A failed read is never the same as an absent object.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +54,7 @@ pub struct World {
     /// The route objects that [`crate::references::References`] names, as JSON.
     pub routes: BTreeMap<ObjectRef, Fact<Value>>,
     /// The analysis templates that it names, and those which these name in turn.
-    pub templates: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>>,
+    pub templates: BTreeMap<TemplateRef, Fact<Template>>,
     /// The AnalysisRuns that it owns, by name.
     pub runs: Fact<BTreeMap<String, Run>>,
     /// Answers to asks of earlier plans.
@@ -140,6 +146,38 @@ pub struct TemplateRef {
     pub name: String,
 }
 
+/// The spec of an analysis template, and what is wrong with it: found out when it is first asked for, because conditions take
+/// a while to parse.
+#[derive(Clone, Debug)]
+pub struct Template {
+    spec: AnalysisTemplateSpec,
+    problems: OnceLock<Vec<Problem>>,
+}
+
+impl Template {
+    /// What is wrong with it: [`validate::analysis_template`].
+    pub fn problems(&self) -> &[Problem] {
+        self.problems.get_or_init(|| validate::analysis_template(&self.spec))
+    }
+}
+
+impl From<AnalysisTemplateSpec> for Template {
+    fn from(spec: AnalysisTemplateSpec) -> Template {
+        Template {
+            spec,
+            problems: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for Template {
+    type Target = AnalysisTemplateSpec;
+
+    fn deref(&self) -> &AnalysisTemplateSpec {
+        &self.spec
+    }
+}
+
 /// An AnalysisRun, as far as the Rollout needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -218,6 +256,8 @@ pub struct Memory {
     /// Names of ReplicaSets that a create found taken by somebody else's. The shell adds them; the machine drops them when the
     /// new ReplicaSet exists.
     pub taken: BTreeSet<String>,
+    /// What follows from the spec alone, for as long as it is the same.
+    pub checked: Option<Arc<Checked>>,
 }
 
 impl<T> Fact<T> {

@@ -10,7 +10,7 @@ use futures::{
 use jiff::Timestamp;
 use serde_json::Value;
 use sluice_crds::{AnalysisRun, AnalysisTemplateSpec, Rollout, names};
-use sluice_machine::{Fact, Memory, Settings, TemplateRef, Why, World, read, references};
+use sluice_machine::{Fact, Memory, Settings, Template, TemplateRef, Why, World, read, references};
 use sluice_traffic::{ObjectRef, REVISION_LABEL};
 
 use crate::{
@@ -222,8 +222,8 @@ async fn route(cluster: &Cluster, route: &ObjectRef) -> (ObjectRef, Fact<Value>)
 }
 
 /// The templates, and those that they name in turn.
-async fn templates(cluster: &Cluster, mut open: Vec<TemplateRef>) -> BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> {
-    let mut known: BTreeMap<TemplateRef, Fact<AnalysisTemplateSpec>> = BTreeMap::new();
+async fn templates(cluster: &Cluster, mut open: Vec<TemplateRef>) -> BTreeMap<TemplateRef, Fact<Template>> {
+    let mut known: BTreeMap<TemplateRef, Fact<Template>> = BTreeMap::new();
     while !open.is_empty() {
         open.sort();
         open.dedup();
@@ -239,7 +239,7 @@ async fn templates(cluster: &Cluster, mut open: Vec<TemplateRef>) -> BTreeMap<Te
     known
 }
 
-async fn template_of(cluster: &Cluster, template: TemplateRef) -> (TemplateRef, Fact<AnalysisTemplateSpec>) {
+async fn template_of(cluster: &Cluster, template: TemplateRef) -> (TemplateRef, Fact<Template>) {
     let (resource, namespace) = if template.cluster_scope {
         (Resource::cluster_templates(), "")
     } else {
@@ -247,8 +247,8 @@ async fn template_of(cluster: &Cluster, template: TemplateRef) -> (TemplateRef, 
     };
     let read = cluster.get(&resource, namespace, &template.name).await;
     let fact = match fact(read) {
-        Fact::Known(mut object) => match serde_json::from_value(object["spec"].take()) {
-            Ok(spec) => Fact::Known(spec),
+        Fact::Known(mut object) => match serde_json::from_value::<AnalysisTemplateSpec>(object["spec"].take()) {
+            Ok(spec) => Fact::Known(spec.into()),
             Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
         },
         Fact::Absent => Fact::Absent,

@@ -1,13 +1,13 @@
 //! Which ReplicaSet is which revision.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use sluice_crds::{CanaryStrategy, Rollout, RolloutStatus};
 use sluice_traffic::REVISION_LABEL;
 
 use super::{conditions, turn::Turn};
-use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate};
+use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate::Checked};
 
 /// Annotation on a ReplicaSet: identity of the Rollout's pod template that it runs ([`hash::canonical`]).
 pub const TEMPLATE_ANNOTATION: &str = "sluice.dev/pod-template";
@@ -28,8 +28,8 @@ pub(super) struct Context<'a> {
     pub new: Option<&'a ReplicaSet>,
     /// Its pod template hash, or the one that it will get.
     pub new_hash: String,
-    /// Identity of the present template.
-    pub template_id: String,
+    /// What follows from the spec alone.
+    pub checked: Arc<Checked>,
     /// Number that the present revision has or gets.
     pub revision: u64,
     /// How often the name of a new ReplicaSet was found to be taken.
@@ -47,13 +47,15 @@ impl<'a> Context<'a> {
         };
         let status = rollout.status.as_ref();
         let template = rollout.spec.template.as_ref().unwrap_or(&Value::Null);
-        let template_id = hash::canonical(template);
+        let checked = Checked::new(rollout, world.memory.checked.as_ref());
+        turn.memory.checked = Some(checked.clone());
+        let template_id = &checked.template_id;
         let mut sets: Vec<&ReplicaSet> = sets.values().filter(|set| !set.deleting).collect();
         sets.sort_by_key(|set| (revision_of(set), set.created_at, &set.name));
-        let new = match recorded(&sets, &template_id, status) {
+        let new = match recorded(&sets, template_id, status) {
             Some(set) => Some(set),
-            None if sets.is_empty() && !was_refused(world, &template_id) => None,
-            None => match turn.defaults(&template_id) {
+            None if sets.is_empty() && !was_refused(world, &checked) => None,
+            None => match turn.defaults(template_id) {
                 None => return Ok(None),
                 Some(Fact::Known(defaults)) => sets.iter().copied().find(|set| same_template(&set.template, defaults)),
                 // `validate` makes a problem of it, so that no revision is begun.
@@ -93,7 +95,7 @@ impl<'a> Context<'a> {
             sets,
             new,
             new_hash,
-            template_id,
+            checked,
             revision,
             collisions,
         }))
@@ -160,12 +162,12 @@ pub(super) fn is_complete(context: &Context<'_>, status: &RolloutStatus) -> bool
 
 /// Whether the API server refused this template, or may have told so to an earlier process: the status tells of an invalid
 /// spec then, and nothing else is wrong with it.
-fn was_refused(world: &World, template_id: &str) -> bool {
+fn was_refused(world: &World, checked: &Checked) -> bool {
     let ask = Ask::Defaults {
-        template: template_id.to_owned(),
+        template: checked.template_id.clone(),
     };
     let was_invalid = world.rollout.status.as_ref().is_some_and(conditions::is_invalid);
-    world.answers.contains_key(&ask) || was_invalid && validate::rollout(&world.rollout).is_empty()
+    world.answers.contains_key(&ask) || was_invalid && checked.problems.is_empty()
 }
 
 /// The hash of a template whose ReplicaSet has no name that is known to be taken, and the number of collisions that led to it.

@@ -37,7 +37,7 @@ pub fn decide(now: Timestamp, world: &World) -> Plan {
     let mut turn = Turn::new(now, world);
     match Context::resolve(&mut turn, world) {
         Ok(Some(context)) => {
-            let mut problems = validate::rollout(&world.rollout);
+            let mut problems = context.checked.problems.clone();
             problems.extend(validate::references(world));
             if problems.is_empty() {
                 decide_valid(turn, &context)

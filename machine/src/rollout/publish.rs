@@ -105,6 +105,15 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
     let object = object_patch(context);
     let empty = RolloutStatus::default();
     let old = rollout.status.as_ref().unwrap_or(&empty);
+    let may_wait = object.is_none() && old != status && hard(old) == hard(status);
+    if let Some(since) = turn.memory.stale_since.filter(|_| may_wait) {
+        let due = since + context.world.settings.count_interval;
+        if turn.now < due {
+            turn.wake(due);
+            return None;
+        }
+    }
+    // Two statuses may differ and be the same when they are written.
     let patch = (old != status)
         .then(|| json::diff(&json!(old), &json!(status)))
         .flatten();
@@ -112,12 +121,10 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
         turn.memory.stale_since = None;
         return None;
     }
-    if object.is_none() && hard(old) == hard(status) {
-        let due = *turn.memory.stale_since.get_or_insert(turn.now) + context.world.settings.count_interval;
-        if turn.now < due {
-            turn.wake(due);
-            return None;
-        }
+    if may_wait && turn.memory.stale_since.is_none() {
+        turn.memory.stale_since = Some(turn.now);
+        turn.wake(turn.now + context.world.settings.count_interval);
+        return None;
     }
     turn.memory.stale_since = None;
     Some(Commit {

@@ -40,7 +40,7 @@ pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) 
             "annotations": {
                 (REVISION_ANNOTATION): context.revision.to_string(),
                 (DESIRED_ANNOTATION): context.replicas.to_string(),
-                (TEMPLATE_ANNOTATION): context.template_id,
+                (TEMPLATE_ANNOTATION): context.checked.template_id,
             },
         },
         "spec": {
@@ -72,8 +72,11 @@ pub(super) fn tend(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutS
         if is_new && revision_of(set) != context.revision {
             annotations.insert(REVISION_ANNOTATION.to_owned(), context.revision.to_string().into());
         }
-        if is_new && set.annotations.get(TEMPLATE_ANNOTATION) != Some(&context.template_id) {
-            annotations.insert(TEMPLATE_ANNOTATION.to_owned(), context.template_id.as_str().into());
+        if is_new && set.annotations.get(TEMPLATE_ANNOTATION) != Some(&context.checked.template_id) {
+            annotations.insert(
+                TEMPLATE_ANNOTATION.to_owned(),
+                context.checked.template_id.as_str().into(),
+            );
         }
         let in_use = (is_new && status.abort != Some(true)) || status.stable_rs.as_deref() == Some(&set.hash);
         if in_use && set.annotations.contains_key(DEADLINE_ANNOTATION) {

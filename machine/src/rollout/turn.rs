@@ -75,8 +75,10 @@ impl<'a> Turn<'a> {
         self.wake_at
     }
 
-    /// Tells of a change of the status.
+    /// Tells of a change of the status. Each version of the Rollout is changed once, so the same may be told again later.
     pub fn event(&mut self, kind: EventKind, reason: &'static str, message: String, key: String) {
+        let version = self.world.rollout.metadata.resource_version.as_deref();
+        let key = format!("{key}@{}", version.unwrap_or_default());
         self.news.push(Event {
             kind,
             reason,

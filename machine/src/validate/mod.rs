@@ -15,6 +15,7 @@
 mod analysis;
 mod blue_green;
 mod canary;
+mod checked;
 mod references;
 mod report;
 mod rollout;
@@ -24,6 +25,7 @@ mod template;
 mod unsupported;
 
 pub use analysis::analysis_template;
+pub use checked::Checked;
 pub use references::references;
 pub use rollout::rollout;
 

@@ -1,7 +1,7 @@
 //! What only other objects can tell: what a Rollout names and is not there, or is not fit, or is refused. Such problems heal
 //! when the other object does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use sluice_analysis::template;
 use sluice_crds::{Rollout, RolloutAnalysis};
@@ -15,15 +15,14 @@ use crate::{Answer, Answered, Ask, Fact, TemplateRef, Why, World, hash, referenc
 pub fn references(world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, name) in services(&world.rollout) {
-        match world.services.get(&name) {
+        match world.services.get(name) {
             Some(Fact::Absent) => problems.push(problem(path, format!("service \"{name}\" not found"))),
-            Some(Fact::Known(value)) => problems.extend(service_problems(&world.rollout, path, &name, value)),
+            Some(Fact::Known(value)) => problems.extend(service_problems(&world.rollout, path, name, value)),
             Some(Fact::Unknown(_)) | None => {}
         }
     }
-    let mut known = Known::new();
     for (path, analysis) in analyses(&world.rollout) {
-        templates(&mut problems, world, &path, &analysis, &mut known);
+        templates(&mut problems, world, &path, &analysis);
     }
     problems.extend(refusal(world));
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
@@ -37,33 +36,43 @@ pub fn references(world: &World) -> Vec<Problem> {
     problems
 }
 
-fn problem(path: String, problem: impl Into<String>) -> Problem {
+fn problem(path: impl Into<String>, problem: impl Into<String>) -> Problem {
     Problem {
-        path,
+        path: path.into(),
         problem: problem.into(),
     }
 }
 
 /// The Services that a Rollout names, with the field that names each.
-fn services(rollout: &Rollout) -> Vec<(String, String)> {
-    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
-    let mut named = Vec::new();
-    if let Some(canary) = strategy.canary {
-        named.push(("canary.stableService", canary.stable_service));
-        named.push(("canary.canaryService", canary.canary_service));
-    }
-    if let Some(blue_green) = strategy.blue_green {
-        named.push(("blueGreen.activeService", Some(blue_green.active_service)));
-        named.push(("blueGreen.previewService", blue_green.preview_service));
-    }
+fn services(rollout: &Rollout) -> impl Iterator<Item = (&'static str, &str)> {
+    let canary = rollout.spec.canary();
+    let blue_green = rollout.spec.blue_green();
+    let named = [
+        (
+            "spec.strategy.canary.stableService",
+            canary.and_then(|canary| canary.stable_service.as_ref()),
+        ),
+        (
+            "spec.strategy.canary.canaryService",
+            canary.and_then(|canary| canary.canary_service.as_ref()),
+        ),
+        (
+            "spec.strategy.blueGreen.activeService",
+            blue_green.map(|blue_green| &blue_green.active_service),
+        ),
+        (
+            "spec.strategy.blueGreen.previewService",
+            blue_green.and_then(|blue_green| blue_green.preview_service.as_ref()),
+        ),
+    ];
     let named = named
         .into_iter()
-        .filter_map(|(field, name)| Some((format!("spec.strategy.{field}"), name?)));
-    named.filter(|(_, name)| !name.is_empty()).collect()
+        .filter_map(|(field, name)| Some((field, name?.as_str())));
+    named.filter(|(_, name)| !name.is_empty())
 }
 
 /// A Service must select the pods, and must not belong to another Rollout.
-fn service_problems(rollout: &Rollout, path: String, name: &str, value: &serde_json::Value) -> Option<Problem> {
+fn service_problems(rollout: &Rollout, path: &str, name: &str, value: &serde_json::Value) -> Option<Problem> {
     let own = rollout.metadata.name.as_deref().unwrap_or_default();
     if service::observe(value).managed_by.is_some_and(|other| other != own) {
         return Some(problem(
@@ -85,28 +94,23 @@ fn service_problems(rollout: &Rollout, path: String, name: &str, value: &serde_j
 }
 
 /// The analyses of a Rollout, with the field of each.
-fn analyses(rollout: &Rollout) -> Vec<(String, RolloutAnalysis)> {
+fn analyses(rollout: &Rollout) -> Vec<(String, Cow<'_, RolloutAnalysis>)> {
     let Some(canary) = rollout.spec.canary() else {
         return Vec::new();
     };
-    let background = canary
-        .analysis
-        .as_ref()
-        .map(|background| ("spec.strategy.canary.analysis".to_owned(), background.analysis()));
+    let background = canary.analysis.as_ref().map(|background| {
+        let path = "spec.strategy.canary.analysis".to_owned();
+        (path, Cow::Owned(background.analysis()))
+    });
     let steps = canary.steps.iter().flatten().enumerate().filter_map(|(index, step)| {
-        Some((
-            format!("spec.strategy.canary.steps[{index}].analysis"),
-            step.analysis.clone()?,
-        ))
+        let path = format!("spec.strategy.canary.steps[{index}].analysis");
+        Some((path, Cow::Borrowed(step.analysis.as_ref()?)))
     });
     background.into_iter().chain(steps).collect()
 }
 
-/// The problems of the templates that were looked at: many analyses name the same one, and its conditions are parsed each time.
-type Known = BTreeMap<TemplateRef, Vec<Problem>>;
-
 /// The templates of an analysis must be there and right, those that they name in turn too, and fit together.
-fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis, known: &mut Known) {
+fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis) {
     let named = analysis.templates.as_deref().unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut all_right = true;
@@ -125,9 +129,7 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
                 }
                 continue;
             };
-            let own = known
-                .entry(template.clone())
-                .or_insert_with(|| super::analysis_template(spec));
+            let own = spec.problems();
             all_right &= own.is_empty();
             problems.extend(
                 own.iter()
@@ -141,7 +143,8 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
     }
     let lookup = |cluster_scope: bool, name: &str| {
         let name = name.to_owned();
-        world.templates.get(&TemplateRef { cluster_scope, name })?.known()
+        let template = world.templates.get(&TemplateRef { cluster_scope, name })?;
+        template.known().map(|template| &**template)
     };
     let flattened = match template::flatten(named, &lookup) {
         Ok(flattened) => flattened,

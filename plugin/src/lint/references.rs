@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sluice_analysis::template;
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
-use sluice_machine::{Fact, Memory, Settings, TemplateRef, Why, World, references, validate};
+use sluice_machine::{Fact, Memory, Settings, Template, TemplateRef, Why, World, references, validate};
 use sluice_traffic::ObjectRef;
 
 use super::{Document, Finding, Problem};
@@ -38,19 +38,23 @@ impl<'d> Given<'d> {
             .map(|document| &document.value)
     }
 
-    fn template(&self, from: &Document, template: &TemplateRef) -> Option<Fact<AnalysisTemplateSpec>> {
+    fn template(&self, from: &Document, template: &TemplateRef) -> Option<Fact<Template>> {
         let kind = if template.cluster_scope {
             "ClusterAnalysisTemplate"
         } else {
             "AnalysisTemplate"
         };
         let object = self.find(from, "argoproj.io", kind, &template.name)?;
-        Some(match serde_json::from_value(object["spec"].clone()) {
-            // Its own problems are reported with it.
-            Ok(spec) if !validate::analysis_template(&spec).is_empty() => Fact::Unknown(Why::Syncing),
-            Ok(spec) => Fact::Known(spec),
-            Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
-        })
+        Some(
+            match serde_json::from_value::<AnalysisTemplateSpec>(object["spec"].clone()) {
+                Ok(spec) => match Template::from(spec) {
+                    // Its own problems are reported with it.
+                    template if !template.problems().is_empty() => Fact::Unknown(Why::Syncing),
+                    template => Fact::Known(template),
+                },
+                Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
+            },
+        )
     }
 }
 
@@ -169,6 +173,7 @@ fn argument_problems(world: &World) -> Vec<Problem> {
                     name: name.to_owned(),
                 })
                 .and_then(Fact::known)
+                .map(|template| &**template)
         };
         let Ok(flattened) = template::flatten(templates, &lookup) else {
             continue;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::references::{References, references};
 use sluice_machine::{
-    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, TemplateRef, Why, World,
-    guards, hash, read,
+    Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, Template, TemplateRef, Why,
+    World, guards, hash, read,
 };
 use sluice_traffic::ObjectRef;
 
@@ -186,10 +186,10 @@ impl RolloutTask {
             } else {
                 Kind::AnalysisTemplate
             };
-            let fact = match cache.get(&rollout.beside(kind, &template.name)) {
+            let fact: Fact<Template> = match cache.get(&rollout.beside(kind, &template.name)) {
                 None => Fact::Absent,
                 Some(object) => match AnalysisTemplateSpec::deserialize(&object["spec"]) {
-                    Ok(spec) => Fact::Known(spec),
+                    Ok(spec) => Fact::Known(spec.into()),
                     Err(error) => Fact::Unknown(Why::Undecodable(error.to_string())),
                 },
             };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sluice_crds::AnalysisTemplateSpec;
 use sluice_traffic::ObjectRef;
 
 use super::{canary, with};
@@ -58,8 +59,8 @@ fn world() -> World {
 
 impl World {
     fn template(mut self, name: &str, spec: Value) -> World {
-        let spec = serde_json::from_value(spec).expect("the CRD admits it");
-        self.templates.insert(errors(false, name), Fact::Known(spec));
+        let spec: AnalysisTemplateSpec = serde_json::from_value(spec).expect("the CRD admits it");
+        self.templates.insert(errors(false, name), Fact::Known(spec.into()));
         self
     }
 
@@ -162,7 +163,7 @@ fn templates_must_be_there_and_right() {
     check(&nested, &both("ClusterAnalysisTemplate 'more' not found"));
     nested.templates.insert(
         errors(true, "more"),
-        Fact::Known(sluice_crds::AnalysisTemplateSpec::default()),
+        Fact::Known(AnalysisTemplateSpec::default().into()),
     );
     check(
         &nested,
