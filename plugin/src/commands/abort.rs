@@ -1,6 +1,11 @@
 //! `abort`: take updates back.
 
-use crate::{cluster::Cluster, commands::each, observe, patch, text::Screen};
+use crate::{
+    cluster::Cluster,
+    commands::{each, idle},
+    observe, patch,
+    text::Screen,
+};
 
 /// Take updates back: all traffic to the stable revision.
 #[derive(Debug, clap::Args)]
@@ -24,16 +29,7 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
 
 async fn abort(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
     match patch::send(cluster, name, Some(&patch::abort()), None).await {
-        Ok(object) => {
-            let hash = |field: &str| object.pointer(field).and_then(serde_json::Value::as_str);
-            let (stable, current) = (hash("/status/stableRS"), hash("/status/currentPodHash"));
-            let idle = if stable.is_some() && stable == current {
-                " (no update was under way)"
-            } else {
-                ""
-            };
-            Ok(format!("rollout '{name}' aborted{idle}"))
-        }
+        Ok(object) => Ok(format!("rollout '{name}' aborted{}", idle(&object))),
         Err(error) => Err(observe::failed(cluster, name, error).await),
     }
 }

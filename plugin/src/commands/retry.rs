@@ -1,6 +1,11 @@
 //! `retry`: begin aborted updates again.
 
-use crate::{cluster::Cluster, commands::each, observe, patch, text::Screen};
+use crate::{
+    cluster::Cluster,
+    commands::{each, idle},
+    observe, patch,
+    text::Screen,
+};
 
 /// Begin aborted updates again.
 #[derive(Debug, clap::Args)]
@@ -44,7 +49,7 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
 
 async fn retry(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
     match patch::send(cluster, name, Some(&patch::retry()), None).await {
-        Ok(_) => Ok(format!("rollout '{name}' retried")),
+        Ok(object) => Ok(format!("rollout '{name}' retried{}", idle(&object))),
         Err(error) => Err(observe::failed(cluster, name, error).await),
     }
 }

@@ -72,6 +72,12 @@ async fn commands_are_the_patches_of_argos_plugin() {
         let patch = status(json!({ "status": { "abort": false } }));
         check(words, &running(), patch, expect![["rollout 'backend' retried\n"]]).await;
     }
+    for (words, done) in [("abort backend", "aborted"), ("retry backend", "retried")] {
+        let mut over = at_step(2, "Healthy", "");
+        over["stableRS"] = over["currentPodHash"].clone();
+        let (_, text) = run(&Api::with([versioned(rollout(&canary(), over), "70")]), words).await;
+        assert_eq!(text, format!("rollout 'backend' {done} (no update was under way)\n"));
+    }
     check(
         "pause backend",
         &running(),
