@@ -52,10 +52,26 @@ fn main() -> ExitCode {
 struct Bench {
     plane: Plane,
     rollouts: Api<Rollout>,
+}
+
+/// Rollouts that are created and updated together.
+#[derive(Clone, Copy)]
+struct Group {
+    prefix: &'static str,
     count: u32,
 }
 
-/// What one update cost, for one Rollout.
+impl Group {
+    fn names(self) -> impl Iterator<Item = String> {
+        (0..self.count).map(move |number| format!("{}-{number}", self.prefix))
+    }
+
+    fn each(self, count: usize) -> f64 {
+        f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(self.count)
+    }
+}
+
+/// What something cost, for one Rollout.
 struct Cost {
     writes: f64,
     events: f64,
@@ -63,10 +79,44 @@ struct Cost {
     seconds: f64,
 }
 
-#[allow(
-    clippy::too_many_lines,
-    reason = "one measurement after the other, in the order of the table"
-)]
+/// What a group cost: to create it, and the median of its updates.
+struct Costs {
+    group: Group,
+    creation: Cost,
+    updates: Vec<Cost>,
+}
+
+impl Costs {
+    fn median(&self, value: fn(&Cost) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.updates.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+
+    fn print(&self) {
+        let what = match self.group.count {
+            1 => "alone".to_owned(),
+            count => format!("{count} at once"),
+        };
+        let (writes, events) = (self.median(|cost| cost.writes), self.median(|cost| cost.events));
+        println!("| API writes for one update, {what}, events not counted | {writes:.1} |");
+        println!("| events for one update, {what} | {events:.1} |");
+        println!(
+            "| API writes for creating a Rollout, {what}, events not counted | {:.1} |",
+            self.creation.writes
+        );
+        println!(
+            "| events for creating a Rollout, {what} | {:.1} |",
+            self.creation.events
+        );
+        println!(
+            "| controller CPU for one update, {what} | {:.1} ms |",
+            self.median(|cost| cost.cpu_ms)
+        );
+        println!("| updated after, {what} | {:.0} s |", self.median(|cost| cost.seconds));
+    }
+}
+
 async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
     let idle = [("sluice/idle".to_owned(), "/bin/sleep".into())];
     let node = NodeConfig {
@@ -82,52 +132,33 @@ async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
     let plane = Plane::start(inside, config).await?;
     plane.namespace(SPACE).await?;
     let rollouts = Api::namespaced(plane.client.kube(), SPACE);
-    let bench = Bench {
-        plane,
-        rollouts,
-        count: options.rollouts,
-    };
+    let bench = Bench { plane, rollouts };
     let flags = ControllerConfig::of(SPACE);
     let controller = Controller::start(&bench.plane, flags.clone()).await?;
 
-    let mark = bench.plane.audit.mark().await?;
-    bench.for_all(|name| bench.create(name)).await?;
-    bench.all_healthy("created").await?;
-    let (created, created_events) = bench.requests(mark).await?;
-    println!(
-        "creating: {:?}, {} events",
-        count_by_what(&created),
-        created_events.len()
-    );
-
-    let mut costs = Vec::new();
-    for round in 1..=options.updates {
-        let (mark, cpu, began) = (bench.plane.audit.mark().await?, controller.usage()?.cpu, Instant::now());
-        let image = format!("sluice/idle:v{}", round + 1);
-        bench.for_all(|name| bench.update(name, image.clone())).await?;
-        bench.all_healthy(&format!("updated, round {round}")).await?;
-        let seconds = began.elapsed().as_secs_f64();
-        let (writes, events) = bench.requests(mark).await?;
-        println!("round {round}: {:?}, {} events", count_by_what(&writes), events.len());
-        let cpu = controller.usage()?.cpu.saturating_sub(cpu);
-        costs.push(Cost {
-            writes: bench.each(writes.len()),
-            events: bench.each(events.len()),
-            cpu_ms: cpu.as_secs_f64() * 1000.0 / f64::from(bench.count),
-            seconds,
-        });
-    }
+    // One alone first: what the steps cost when nothing has to wait.
+    let alone = Group {
+        prefix: "alone",
+        count: 1,
+    };
+    let alone = bench.measure(&controller, alone, options.updates).await?;
+    let all = Group {
+        prefix: "shop",
+        count: options.rollouts,
+    };
+    let together = bench.measure(&controller, all, options.updates).await?;
+    let count = options.rollouts + 1;
     let busy = controller.usage()?;
     controller.stop().await?;
 
     // A fresh process that sees everything and has nothing to do.
     let mark = bench.plane.audit.mark().await?;
     let controller = Controller::start(&bench.plane, flags).await?;
-    let deciding = format!("{} decided Rollouts", bench.count);
+    let deciding = format!("{count} decided Rollouts");
     wait_until(&deciding, LONG, || async {
         let page = controller.page("/metrics").await?;
         let known = page.lines().filter(|line| line.starts_with("rollout_info{")).count();
-        Ok((known >= bench.count as usize).then_some(()))
+        Ok((known >= count as usize).then_some(()))
     })
     .await?;
     let (restart, _) = bench.requests(mark).await?;
@@ -135,38 +166,12 @@ async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
     controller.stop().await?;
 
     let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
-    let median = |value: fn(&Cost) -> f64| {
-        let mut values: Vec<f64> = costs.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     println!("\n| what | measured |\n| --- | --- |");
-    println!(
-        "| API writes for one update, events not counted | {:.1} |",
-        median(|cost| cost.writes)
-    );
-    println!("| events for one update | {:.1} |", median(|cost| cost.events));
-    println!(
-        "| API writes for creating a Rollout, events not counted | {:.1} |",
-        bench.each(created.len())
-    );
-    println!(
-        "| events for creating a Rollout | {:.1} |",
-        bench.each(created_events.len())
-    );
-    println!(
-        "| controller CPU for one update, {} at once | {:.1} ms |",
-        bench.count,
-        median(|cost| cost.cpu_ms)
-    );
-    println!(
-        "| all {} updated after | {:.0} s |",
-        bench.count,
-        median(|cost| cost.seconds)
-    );
+    alone.print();
+    together.print();
     println!(
         "| resident memory, {} idle Rollouts, fresh process | {} |",
-        bench.count,
+        count,
         mebibytes(idle.resident_bytes)
     );
     println!(
@@ -180,16 +185,58 @@ async fn run(inside: &inside::Inside, options: &Options) -> Result<()> {
 }
 
 impl Bench {
-    fn each(&self, count: usize) -> f64 {
-        f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(self.count)
+    /// Creates a group and updates it again and again.
+    async fn measure(&self, controller: &Controller, group: Group, updates: u32) -> Result<Costs> {
+        let creation = self
+            .cost(controller, group, "created", |name| self.create(name))
+            .await?;
+        let mut costs = Vec::new();
+        for round in 1..=updates {
+            let image = format!("sluice/idle:v{}", round + 1);
+            let what = format!("updated, round {round}");
+            let update = |name| self.update(name, image.clone());
+            costs.push(self.cost(controller, group, &what, update).await?);
+        }
+        Ok(Costs {
+            group,
+            creation,
+            updates: costs,
+        })
     }
 
-    async fn for_all<F>(&self, act: impl Fn(String) -> F) -> Result<()>
+    /// Acts on each Rollout of a group, waits until all are healthy, and counts.
+    async fn cost<F>(
+        &self,
+        controller: &Controller,
+        group: Group,
+        what: &str,
+        act: impl Fn(String) -> F,
+    ) -> Result<Cost>
     where
         F: Future<Output = Result<()>>,
     {
-        let names = (0..self.count).map(|number| format!("shop-{number}"));
-        stream::iter(names).map(Ok).try_for_each_concurrent(PARALLEL, act).await
+        let (mark, cpu, began) = (self.plane.audit.mark().await?, controller.usage()?.cpu, Instant::now());
+        stream::iter(group.names())
+            .map(Ok)
+            .try_for_each_concurrent(PARALLEL, act)
+            .await?;
+        self.all_healthy(group, what).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let (writes, events) = self.requests(mark).await?;
+        let cpu = controller.usage()?.cpu.saturating_sub(cpu);
+        println!(
+            "{what}: {} of {} after {seconds:.0} s: {:?}, {} events",
+            group.count,
+            group.prefix,
+            count_by_what(&writes),
+            events.len()
+        );
+        Ok(Cost {
+            writes: group.each(writes.len()),
+            events: group.each(events.len()),
+            cpu_ms: cpu.as_secs_f64() * 1000.0 / f64::from(group.count),
+            seconds,
+        })
     }
 
     async fn create(&self, name: String) -> Result<()> {
@@ -208,28 +255,23 @@ impl Bench {
         Ok(())
     }
 
-    /// Waits until every Rollout is Healthy at its present generation.
-    async fn all_healthy(&self, what: &str) -> Result<()> {
-        let began = Instant::now();
+    /// Waits until every Rollout of a group is Healthy at its present generation.
+    async fn all_healthy(&self, group: Group, what: &str) -> Result<()> {
         wait_until(&format!("all Rollouts to be {what}"), LONG, || async {
             let all = self.rollouts.list(&ListParams::default()).await?;
             let healthy = all.items.iter().filter(|rollout| {
+                let name = rollout.metadata.name.as_deref().unwrap_or_default();
                 let generation = rollout.metadata.generation.map(|generation| generation.to_string());
                 let status = rollout.status.clone().unwrap_or_default();
                 let phase = status.phase.map(|phase| phase.to_string()).unwrap_or_default();
-                status.observed_generation == generation
+                name.starts_with(group.prefix)
+                    && status.observed_generation == generation
                     && phase == "Healthy"
                     && status.current_pod_hash == status.stable_rs
             });
-            Ok((healthy.count() == self.count as usize).then_some(()))
+            Ok((healthy.count() == group.count as usize).then_some(()))
         })
-        .await?;
-        println!(
-            "{what}: {} Rollouts after {:.0} s",
-            self.count,
-            began.elapsed().as_secs_f64()
-        );
-        Ok(())
+        .await
     }
 
     /// The controller's writes and events since a mark.
