@@ -20,9 +20,9 @@ use sluice_simulations::Played;
 use crate::case::{Case, case};
 use crate::ending::wrong;
 
-/// Cases of an ordinary run: what two cores play in about three minutes. The long run is
+/// Cases of an ordinary run: what two cores play in about a minute. The long run is
 /// `SLUICE_CASES=100000 cargo test --release -p sluice-simulations --test random_clusters`.
-const CASES: u64 = if cfg!(debug_assertions) { 500 } else { 20_000 };
+const CASES: u64 = if cfg!(debug_assertions) { 500 } else { 10_000 };
 /// In so many cases each kind of thing must have come up together with each command in `OFTEN` cases. In fewer it must have
 /// come up at all; below `FEWEST` that says nothing.
 const LONG: u64 = 100_000;
