@@ -93,7 +93,11 @@ pub fn case(seed: u64) -> Case {
     for _ in 0..random.below(4) {
         let at = 62 + i64::try_from(random.below(150)).unwrap_or(0);
         let (name, command) = command(&mut random);
-        scenario = scenario.at(at, command);
+        // One pod that dies is often replaced before anything waits for it.
+        let times = if name == "kill" { 3 } else { 1 };
+        for _ in 0..times {
+            scenario = scenario.at(at, command.clone());
+        }
         commands.push(name);
     }
     if random.below(2) == 0 {
