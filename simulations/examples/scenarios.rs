@@ -74,12 +74,21 @@ fn main() -> ExitCode {
             }
         }
     }
+    if let Some((file, picture)) = library::picture(&entries)
+        && std::fs::read_to_string(&file).unwrap_or_default() != picture
+    {
+        changed += 1;
+        println!("{}: the picture is another one", file.display());
+        if bless {
+            std::fs::write(&file, picture).expect("the picture can be written");
+        }
+    }
     if bless {
         let schema = serde_json::to_string_pretty(&file::schema()).expect("a schema is JSON") + "\n";
         std::fs::write(folder.with_file_name("scenario.schema.json"), schema).expect("the schema can be written");
     }
     let done = if bless { "written" } else { "not written: --bless does" };
-    println!("{played} scenarios: {wrong} not as expected; {changed} timelines changed ({done})");
+    println!("{played} scenarios: {wrong} not as expected; {changed} timelines and pictures changed ({done})");
     if wrong == 0 && (bless || changed == 0) {
         ExitCode::SUCCESS
     } else {

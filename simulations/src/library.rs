@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::file::{self, Prepared};
+use crate::report;
 
 /// A scenario of the library.
 #[derive(Clone, Debug)]
@@ -46,6 +47,20 @@ pub fn load(folder: &Path) -> Result<Vec<Entry>, LibraryError> {
     paths.sort();
     let load = |path: &PathBuf| one(path).map_err(|problem| failed(path, problem));
     paths.iter().map(load).collect()
+}
+
+/// The scenario of [`picture`].
+const PICTURED: &str = "good";
+
+/// The picture of the documentation: the split of a scenario of the library, and the file in which it is kept.
+pub fn picture(entries: &[Entry]) -> Option<(PathBuf, String)> {
+    let entry = entries.iter().find(|entry| entry.name == PICTURED)?;
+    let report = entry.prepared.run(None, &mut |_| ()).ok()?;
+    let picture = report::picture(report.rollouts.first()?, "A simulated canary: 5, 25, 50, 100 %");
+    Some((
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/canary.svg"),
+        picture,
+    ))
 }
 
 fn one(path: &Path) -> Result<Entry, String> {

@@ -49,6 +49,17 @@ fn every_scenario_comes_out_as_it_expects_and_gives_its_timeline() {
 }
 
 #[test]
+fn the_picture_of_the_documentation_is_fresh() {
+    let (file, picture) = library::picture(&entries()).expect("the pictured scenario is in the library");
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        kept == picture,
+        "`cargo xtask scenarios --bless` writes {} anew",
+        file.display()
+    );
+}
+
+#[test]
 fn no_scenario_takes_longer_than_a_fifth_of_a_second() {
     for entry in &entries() {
         let (begun, ran) = (Instant::now(), time_on_processor());

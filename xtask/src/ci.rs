@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use xtask::prerequisites;
+
 use crate::{box_build, cargo, test, tidy};
 
 /// Runs everything in the order in which it fails fastest.
 pub fn run() -> Result<ExitCode> {
     cargo::step("format", &["fmt", "--all", "--check"])?;
     tidy::check()?;
+    prerequisites::for_pages()?;
     box_build::run(&box_build::Command::Build)?;
     let lints = [
         "clippy",

@@ -1,4 +1,5 @@
-//! What a machine must have before a cluster in a box can be built and run, checked first and named all at once.
+//! What a machine must have before a cluster in a box can be built and run, and before all tests can: checked first and named
+//! all at once.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -49,14 +50,50 @@ const RUN: &[Prerequisite] = &[
     },
 ];
 
+const BROWSER: &[Prerequisite] = &[Prerequisite {
+    what: "chromium",
+    present: || on_path(CHROMIUM).is_some(),
+    remedy: "install it, on Debian: apt-get install --no-install-recommends chromium",
+}];
+const CHROMIUM: &str = "chromium";
+
 /// Everything that building the programs needs; the error names each missing thing and what to do about it.
 pub fn for_build() -> Result<()> {
-    check(BUILD)
+    check("the cluster in a box needs", BUILD)
 }
 
 /// Everything that running a plane needs; the error names each missing thing and what to do about it.
 pub fn for_run() -> Result<()> {
-    check(RUN)
+    check("the cluster in a box needs", RUN)
+}
+
+/// The browser in which tests open the pages that `simulate -o html` writes. Where it is missing, root has it installed by
+/// `apt-get`, so that the one check needs no preparation on a fresh machine; otherwise the error says how to get it.
+pub fn for_pages() -> Result<()> {
+    if on_path(CHROMIUM).is_none() && on_path("apt-get").is_some() && is_root() {
+        eprintln!("==> chromium is missing: installing it with apt-get");
+        // A fresh machine has no lists of packages yet. Whether it worked is what the check sees.
+        apt_get(&["update"]);
+        apt_get(&["install", "-y", "--no-install-recommends", CHROMIUM]);
+    }
+    check("the tests of pages need", BROWSER)
+}
+
+fn apt_get(arguments: &[&str]) {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        eprintln!("apt-get {} failed", arguments.join(" "));
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Where a program is found on the search path, or nothing.
@@ -67,7 +104,7 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn check(list: &[Prerequisite]) -> Result<()> {
+fn check(need: &str, list: &[Prerequisite]) -> Result<()> {
     let missing: Vec<String> = list
         .iter()
         .filter(|item| !(item.present)())
@@ -76,7 +113,7 @@ fn check(list: &[Prerequisite]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("the cluster in a box needs what is not here:\n{}", missing.join("\n"));
+    bail!("{need} what is not here:\n{}", missing.join("\n"));
 }
 
 fn succeeds<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> bool {
@@ -152,11 +189,12 @@ mod tests {
                 remedy: "install gamma",
             },
         ];
-        let message = check(&list).expect_err("two are missing").to_string();
+        let message = check("this needs", &list).expect_err("two are missing").to_string();
         assert!(
             message.contains("alpha: install alpha") && message.contains("gamma: install gamma"),
             "{message}"
         );
         assert!(!message.contains("beta"), "{message}");
+        assert!(message.starts_with("this needs what is not here"), "{message}");
     }
 }

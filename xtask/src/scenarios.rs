@@ -11,7 +11,7 @@ use crate::cargo;
 pub struct Options {
     /// Only these scenarios
     names: Vec<String>,
-    /// Write the timelines and the schema of scenario files anew; read the difference first
+    /// Write the timelines, the schema of scenario files and docs/canary.svg anew; read the difference first
     #[arg(long)]
     bless: bool,
 }

@@ -5,6 +5,8 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use xtask::prerequisites;
+
 use crate::{box_build, cargo};
 
 /// Options of `cargo xtask test`.
@@ -19,6 +21,7 @@ pub struct Options {
 
 /// Runs the tests and prints the sum of their results as the last line.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    prerequisites::for_pages()?;
     let mut arguments = vec!["test", "--locked", "--release", "--no-fail-fast", "--workspace"];
     if options.fast {
         arguments.extend(["--exclude", "sluice-tests"]);

@@ -39,6 +39,7 @@ Examples:
   kubectl sluice simulate -f manifests/ --metric error-rate=0.001,0.2,0.001
   kubectl sluice simulate -f manifests/ --scenario crash.yaml --seed 7 --expect
   kubectl sluice simulate --scenario crash.yaml -o json
+  kubectl sluice simulate -f manifests/ -o html > simulation.html
   helm template chart | kubectl sluice simulate -f -"
 )]
 pub struct Args {
@@ -76,6 +77,8 @@ pub enum Form {
     Text,
     /// One JSON value: docs/scenarios.md describes it
     Json,
+    /// One page for a browser, with plots; write it to a file
+    Html,
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -95,6 +98,11 @@ fn metric(text: &str) -> Result<MetricFile, String> {
 
 /// Runs the command.
 pub fn run(args: Args, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
+    anyhow::ensure!(
+        args.output != Form::Html || !screen.is_terminal(),
+        "-o html is a page for a browser, and this is a terminal: write it to a file, such as\n  \
+         kubectl sluice simulate -f manifests/ -o html > simulation.html"
+    );
     let mut file = match &args.scenario {
         Some(path) => Some(read_scenario(path)?),
         None => None,
@@ -127,6 +135,8 @@ pub fn run(args: Args, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     };
     match args.output {
         Form::Json => screen.json(&json!({"version": report::VERSION, "simulations": reports}))?,
+        // Everything in it is escaped, and it goes to no terminal.
+        Form::Html => screen.own(&report::html(&reports))?,
         Form::Text => {
             for (index, report) in reports.iter().enumerate() {
                 if index > 0 {

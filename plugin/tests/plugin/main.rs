@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod browser;
 mod commands;
 mod examples;
 mod explain;

@@ -43,10 +43,10 @@ spec:
 ";
 
 /// A folder of its own that is removed at the end.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(test: &str, files: &[(&str, &str)]) -> Folder {
+    pub fn new(test: &str, files: &[(&str, &str)]) -> Folder {
         let folder = std::env::temp_dir().join(format!("sluice-simulate-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         for (name, text) in files {
@@ -55,7 +55,7 @@ impl Folder {
         Folder(folder)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 }
@@ -68,14 +68,20 @@ impl Drop for Folder {
 }
 
 /// Runs the command; its exit code and what it writes, or the error.
-fn run(arguments: &[&str]) -> Result<(u8, String), String> {
+pub fn run(arguments: &[&str]) -> Result<(u8, String), String> {
+    run_on(arguments, false)
+}
+
+/// The same with a terminal as its output, or not.
+pub fn run_on(arguments: &[&str], terminal: bool) -> Result<(u8, String), String> {
     let words = ["kubectl-sluice", "simulate"].iter().chain(arguments);
     let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
     let Command::Simulate(args) = cli.command else {
         panic!("{arguments:?} is another command")
     };
     let mut out = Vec::new();
-    let code = simulate::run(args, &mut Screen::new(&mut out, false, false)).map_err(|error| format!("{error:#}"))?;
+    let code =
+        simulate::run(args, &mut Screen::new(&mut out, terminal, false)).map_err(|error| format!("{error:#}"))?;
     Ok((code, String::from_utf8(out).unwrap()))
 }
 

@@ -17,7 +17,7 @@ use crate::report::{RolloutReport, RowKind};
 use crate::store::{Change, Happened, Key, Kind, owner_uids};
 
 use read::is_acknowledged;
-pub(crate) use read::lost;
+pub(crate) use read::{lost, shortened};
 use track::{Present, Track, thin};
 
 /// At most so many samples are kept; beyond it every other one goes, and samples are taken half as often.

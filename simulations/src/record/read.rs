@@ -111,7 +111,7 @@ pub(super) fn hash_of(set: &Value) -> &str {
 }
 
 /// A measured value with at most six digits of each number.
-pub(super) fn shortened(value: &str) -> String {
+pub(crate) fn shortened(value: &str) -> String {
     let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
     let mut text = String::new();
     let mut rest = value;

@@ -79,7 +79,11 @@ impl Track {
         });
         let revision = &mut self.report.revisions[index];
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        revision.revision = number_of(object);
+        let number = number_of(object);
+        if revision.revision != number && revision.revision > 0 {
+            revision.earlier.push(revision.revision);
+        }
+        revision.revision = number;
         hash_of(object).clone_into(&mut revision.hash);
         text("/spec/template/spec/containers/0/image").clone_into(&mut revision.image);
     }
@@ -151,6 +155,21 @@ impl Track {
 
     /// Takes over where the Rollout stands now.
     pub(super) fn stand(&mut self, at: i64, position: Position) {
+        let split = SplitPoint {
+            at_millis: at,
+            revision: self.report.outcome.newest,
+            wanted: position.wanted,
+            routed: position.routed,
+            acknowledged: position.acknowledged,
+        };
+        let before = self.report.split.last().copied().unwrap_or_default();
+        if (SplitPoint {
+            at_millis: at,
+            ..before
+        }) != split
+        {
+            self.report.split.push(split);
+        }
         let last = self
             .report
             .rows
@@ -159,15 +178,6 @@ impl Track {
             .unwrap_or_default();
         if last == position {
             return;
-        }
-        let split = |position: &Position| (position.wanted, position.routed, position.acknowledged);
-        if split(&last) != split(&position) {
-            self.report.split.push(SplitPoint {
-                at_millis: at,
-                wanted: position.wanted,
-                routed: position.routed,
-                acknowledged: position.acknowledged,
-            });
         }
         if last.pods != position.pods {
             self.report.pods.push(PodsPoint {

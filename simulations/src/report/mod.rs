@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! Cluster ──record──> Recording ──of──> Report ──text──> timeline
-//!                                         └──serde──> JSON
+//!                                         ├──serde──> JSON
+//!                                         └──html──> a page with plots, and a picture
 //! ```
 //!
 //! Times are milliseconds of virtual time since the start. Shares are percentages of the requests, from 0 to 100. In lists that
 //! are curves a value holds until the next one.
 
+mod html;
 mod text;
 
 use serde::Serialize;
 
+pub use html::{html, picture};
 pub(crate) use text::clock;
 pub use text::{Line, Tone, lines, text};
 
@@ -76,6 +79,8 @@ pub struct RolloutReport {
 pub struct RevisionReport {
     /// Number; a revision that is used again gets a new one, and this is the last.
     pub revision: u64,
+    /// The numbers that it had before.
+    pub earlier: Vec<u64>,
     /// Value of the label `rollouts-pod-template-hash`.
     pub hash: String,
     /// Image of the first container.
@@ -244,6 +249,8 @@ pub struct Pods {
 pub struct SplitPoint {
     /// From when on.
     pub at_millis: i64,
+    /// The newest revision at this time, whose shares these are.
+    pub revision: Option<u64>,
     /// As in [`Position`].
     pub wanted: Option<f64>,
     /// As in [`Position`].

@@ -150,7 +150,7 @@ impl Columns {
 }
 
 /// The rows without those that the next one makes superfluous.
-fn shown(rows: &[Row]) -> Vec<&Row> {
+pub(super) fn shown(rows: &[Row]) -> Vec<&Row> {
     let superfluous = |index: usize| {
         let (row, Some(next)) = (&rows[index], rows.get(index + 1)) else {
             return false;
@@ -165,7 +165,7 @@ fn shown(rows: &[Row]) -> Vec<&Row> {
         .collect()
 }
 
-fn what(row: &Row) -> (Tone, String) {
+pub(super) fn what(row: &Row) -> (Tone, String) {
     let text = relative(&row.text);
     match row.kind {
         RowKind::Command => (Tone::Typed, text),
@@ -290,7 +290,7 @@ fn foot(report: &Report) -> Vec<Line> {
     lines
 }
 
-fn pods(position: &Position) -> String {
+pub(super) fn pods(position: &Position) -> String {
     let pods = position.pods.iter();
     let cells: Vec<String> = pods
         .map(|pods| format!("r{} {}/{}", pods.revision, pods.available, pods.wanted))
@@ -314,7 +314,7 @@ pub(crate) fn clock(millis: i64) -> String {
 }
 
 /// `1h2m`, `3m5s`, `4.2s`.
-fn took(millis: i64) -> String {
+pub(super) fn took(millis: i64) -> String {
     let seconds = millis / 1000;
     match seconds {
         0..=59 => format!("{seconds}.{}s", millis % 1000 / 100),
@@ -324,7 +324,7 @@ fn took(millis: i64) -> String {
 }
 
 /// A count of requests for people: parts of requests come of rates times time.
-fn whole(requests: f64) -> String {
+pub(super) fn whole(requests: f64) -> String {
     let digits = format!("{:.0}", requests.abs());
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -337,7 +337,7 @@ fn whole(requests: f64) -> String {
 }
 
 /// The text with points in time as times since the start.
-fn relative(text: &str) -> String {
+pub(super) fn relative(text: &str) -> String {
     let mut words = Vec::new();
     for word in text.split(' ') {
         let end = word.find('Z').map_or(word.len(), |end| end + 1);
