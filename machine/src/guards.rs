@@ -338,8 +338,10 @@ fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
     let Some(canary) = strategy.canary else { return 1 };
     let all = replicas(&world.rollout);
     let limits = canary_limits(&canary, all);
-    let tolerated = carrying(limits.unavailable, percent);
-    let full = carrying(all, percent).saturating_sub(tolerated).max(1);
+    // Of the pods for this share as many may be missing, in proportion, as of all.
+    let present = u64::from(all.saturating_sub(limits.unavailable));
+    let full = (u64::from(carrying(all, percent)) * present).div_ceil(u64::from(all.max(1)));
+    let full = u32::try_from(full).unwrap_or(u32::MAX).max(1);
     if is_canary {
         full.min(routed_size(all, &canary, &status).max(1))
     } else {

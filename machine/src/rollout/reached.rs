@@ -118,10 +118,16 @@ pub(super) fn is_at_rest<'a>(
     }
     let has_shrunk = has_shrunk(turn, context, traffic, size);
     if context.has_router() {
-        has_shrunk && is_routed(turn, context, traffic, weight(canary, status))
-    } else {
-        has_shrunk && are_others_down(turn, context, canary, status)
+        return has_shrunk && is_routed(turn, context, traffic, weight(canary, status));
     }
+    // Pods that are only kept until the proxies have followed a Service go as soon as they have.
+    if wanted > size
+        && let Settling::Waiting(hold) = traffic.settling(turn)
+    {
+        turn.hold(hold);
+        return false;
+    }
+    has_shrunk && are_others_down(turn, context, canary, status)
 }
 
 /// Whether the new revision gets `percent` of the traffic, and every proxy knows.

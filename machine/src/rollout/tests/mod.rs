@@ -203,6 +203,19 @@ impl Scene {
         self
     }
 
+    /// Before it was switched, a Service selected this version.
+    fn switched_from(mut self, name: &str, version: &str) -> Self {
+        let Some(Fact::Known(value)) = self.world.services.get_mut(name) else {
+            unreachable!("it was switched");
+        };
+        let record = &mut value["metadata"]["annotations"]["sluice.dev/moving"];
+        let mut moving: Value = serde_json::from_str(record.as_str().expect("a text")).expect("a record");
+        let dest = format!("{name}/{}", hash_of(version));
+        moving["from"] = json!([{ "total": 100, "parts": { (dest): 100 } }]);
+        *record = moving.to_string().into();
+        self
+    }
+
     /// A run of an earlier update, which was successful.
     fn past_run(mut self, name: &str) -> Self {
         let run = crate::Run {

@@ -283,3 +283,56 @@ fn a_stable_revision_that_has_broken_down_does_not_keep_the_next_one_from_taking
     );
     assert!(begins(&update(100, 0)), "an update of a version that has broken down");
 }
+
+#[test]
+fn the_guard_of_a_weight_lets_as_many_pods_be_missing_in_proportion_as_of_all() {
+    // maxUnavailable 1 of 4: three carry everything. Of the two for a half no whole one may be missing.
+    let refused = |percent: u32, available: u32| {
+        let mut strategy = routed(json!([{ "setWeight": percent }]));
+        strategy["canary"]["maxUnavailable"] = json!(1);
+        let update = |new: u32| {
+            let update = scene(4, strategy.clone())
+                .version("v2")
+                .status(stable_on("v1", "v2", 0));
+            let update = with_steps(update)
+                .service("stable", Some("v1"))
+                .service("canary", Some("v2"))
+                .route(0);
+            let size = 4 * percent / 100;
+            update.set("v1", 1, 4, 4).set("v2", 2, size, new.min(size))
+        };
+        let whole = update(4);
+        let plan = decide(whole.now, &whole.world);
+        let effect = plan.effects.iter().find(|effect| effect.kind() == "set-split");
+        let effect = effect.expect("the pods are there").clone();
+        crate::guards::check(whole.now, &update(available).world, &effect).is_err()
+    };
+    assert!(refused(50, 1), "a pod crashed since the decision");
+    assert!(!refused(50, 2));
+    assert!(refused(100, 2));
+    assert!(!refused(100, 3), "of four, one may be missing");
+}
+
+#[test]
+fn a_pause_waits_for_pods_that_are_only_kept_for_proxies() {
+    // Aborted, retried at once: v2 is to have no pod in the first step, and the canary Service was just switched to v1.
+    let steps = json!([{ "pause": { "duration": "8s" } }, { "setWeight": 50 }]);
+    let retried = |seconds: i64| {
+        let mut strategy = basic(steps.clone());
+        strategy["canary"]["stableService"] = json!("stable");
+        strategy["canary"]["canaryService"] = json!("canary");
+        let update = scene(5, strategy).version("v2").at(seconds);
+        let update = with_steps(update.status(stable_on("v1", "v2", 0)));
+        let update = update
+            .service("stable", Some("v1"))
+            .switched("canary", "v1", 0, &[("v1", 4)])
+            .switched_from("canary", "v2");
+        update.set("v1", 1, 4, 4).set("v2", 2, 1, 0)
+    };
+    let begins = |scene: &Scene| describe(&decide(scene.now, &scene.world)).contains("CanaryPauseStep");
+    assert!(
+        !begins(&retried(1)),
+        "v2's pod may still get requests, and goes in two seconds"
+    );
+    assert!(begins(&retried(10).set("v1", 1, 5, 5).set("v2", 2, 0, 0)), "it is gone");
+}
