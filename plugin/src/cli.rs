@@ -2,7 +2,11 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{cluster::Connection, commands, text::Screen};
+use crate::{
+    cluster::{Cluster, Connection},
+    commands,
+    text::Screen,
+};
 
 /// Progressive delivery for Kubernetes: look at Rollouts, move them, check manifests and clusters
 #[derive(Debug, Parser)]
@@ -91,8 +95,14 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
     match cli.command {
         Command::Get(args) => commands::get::run(args, &connection.open().await?, screen).await,
         Command::Explain(args) => {
+            let cluster = match args.files()? {
+                Some((files, namespace)) => {
+                    Cluster::offline(files, connection.namespace.as_ref().unwrap_or(&namespace))
+                }
+                None => connection.open().await?,
+            };
             // Its future holds two worlds.
-            Box::pin(commands::explain::run(args, &connection.open().await?, screen)).await
+            Box::pin(commands::explain::run(args, &cluster, screen)).await
         }
         Command::List(args) => commands::list::run(args, &connection.open().await?, screen).await,
         Command::Status(args) => commands::status::run(args, &connection.open().await?, screen).await,

@@ -1,6 +1,6 @@
 //! Calls to the API server, and what went wrong with them in words that say what would be right.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::{Stream, StreamExt};
@@ -12,7 +12,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::resource::Resource;
+use crate::{
+    files::{Files, Found},
+    resource::Resource,
+};
 
 /// A call that takes longer has failed: a person waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,16 +41,22 @@ pub struct Connection {
     pub as_user: Option<String>,
 }
 
-/// An API server, and the namespace that is meant where none is named.
+/// An API server or what files have of one, and the namespace that is meant where none is named.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
+    source: Source,
     /// Namespace of the objects that commands are about.
     pub namespace: String,
     /// Address of the API server, where it is known.
     pub address: String,
     /// User that the calls are made as, where it is not the one of the kubeconfig.
     pub as_user: Option<String>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Server(Client),
+    Files(Arc<Files>),
 }
 
 /// Why a call failed.
@@ -96,6 +105,12 @@ pub enum CallError {
         what: String,
         /// What happened.
         message: String,
+    },
+    /// The files that stand for a cluster do not tell.
+    #[error("the files do not tell: {what}")]
+    NotInFiles {
+        /// What was called.
+        what: String,
     },
     /// What came back is not what it should be.
     #[error("{what}: {message}")]
@@ -150,8 +165,17 @@ impl Connection {
 impl Cluster {
     /// A cluster behind a client.
     pub fn new(client: Client, namespace: &str) -> Cluster {
+        Cluster::from(Source::Server(client), namespace)
+    }
+
+    /// Files in the place of a cluster: they can be read from, and nothing else.
+    pub fn offline(files: Files, namespace: &str) -> Cluster {
+        Cluster::from(Source::Files(Arc::new(files)), namespace)
+    }
+
+    fn from(source: Source, namespace: &str) -> Cluster {
         Cluster {
-            client,
+            source,
             namespace: namespace.to_owned(),
             address: String::new(),
             as_user: None,
@@ -161,6 +185,13 @@ impl Cluster {
     /// One object.
     pub async fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, CallError> {
         let about = About::new("get", resource, namespace, name);
+        if let Source::Files(files) = &self.source {
+            return match files.get(resource, namespace, name) {
+                Found::Object(object) => Ok(object),
+                Found::Absent => Err(CallError::NotFound { what: about.object() }),
+                Found::Nothing => Err(about.not_in_files()),
+            };
+        }
         let request = Request::builder().uri(resource.path(namespace, name));
         self.call(request, Vec::new(), about).await
     }
@@ -168,6 +199,10 @@ impl Cluster {
     /// All objects of a namespace (empty: of all namespaces) that a label selector matches.
     pub async fn list(&self, resource: &Resource, namespace: &str, labels: &str) -> Result<Vec<Value>, CallError> {
         let about = About::new("list", resource, namespace, "");
+        if let Source::Files(files) = &self.source {
+            let found = files.list(resource, namespace, labels);
+            return found.ok_or_else(|| about.not_in_files());
+        }
         let mut objects = Vec::new();
         let mut proceed = String::new();
         loop {
@@ -273,7 +308,8 @@ impl Cluster {
             .uri(format!("{}?{query}", resource.path(namespace, "")))
             .body(Vec::new())
             .map_err(|error| about.unreachable(&error))?;
-        let opened = tokio::time::timeout(CALL_TIMEOUT, self.client.request_events::<Value>(request)).await;
+        let client = self.client(about)?;
+        let opened = tokio::time::timeout(CALL_TIMEOUT, client.request_events::<Value>(request)).await;
         let events = opened
             .map_err(|_| about.unreachable(&"timed out"))?
             .map_err(|error| about.failed(&error))?;
@@ -286,9 +322,17 @@ impl Cluster {
         }))
     }
 
+    fn client(&self, about: About<'_>) -> Result<&Client, CallError> {
+        match &self.source {
+            Source::Server(client) => Ok(client),
+            Source::Files(_) => Err(about.not_in_files()),
+        }
+    }
+
     async fn call(&self, request: http::request::Builder, body: Vec<u8>, about: About<'_>) -> Result<Value, CallError> {
         let request = request.body(body).map_err(|error| about.unreachable(&error))?;
-        match tokio::time::timeout(CALL_TIMEOUT, self.client.request(request)).await {
+        let client = self.client(about)?;
+        match tokio::time::timeout(CALL_TIMEOUT, client.request(request)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(about.failed(&error)),
             Err(_) => Err(about.unreachable(&format!("none within {} s", CALL_TIMEOUT.as_secs()))),
@@ -374,6 +418,10 @@ impl<'a> About<'a> {
             what: self.to_string(),
             message: error.to_string(),
         }
+    }
+
+    fn not_in_files(&self) -> CallError {
+        CallError::NotInFiles { what: self.to_string() }
     }
 
     fn object(&self) -> String {

@@ -14,6 +14,7 @@ use crate::{
     cluster::{CallError, Cluster},
     observe::{Observation, unknown},
     resource::Resource,
+    text::whole_seconds,
 };
 
 /// More questions in a row than decisions ever have.
@@ -212,24 +213,25 @@ pub struct Moment {
 /// As far ahead as anything is certain: with the first effect the rest depends on what comes of it.
 const MOMENTS: usize = 3;
 
-/// What happens after a plan if no other object changes: the machine is asked about the times at which it wants to look again.
-/// Effects change objects, and questions that it would ask then have no answer yet: both end the foresight.
-pub fn foresee(world: &World, plan: &Plan) -> Vec<Moment> {
-    let (mut world, mut plan) = (world.clone(), plan.clone());
+/// What happens after a plan if no other object changes: the machine is asked about the times at which it wants to look again. What
+/// it asks then is answered with what is so now. An effect changes objects, and ends the foresight.
+pub async fn foresee(cluster: &Cluster, observation: &Observation, plan: &Plan) -> Vec<Moment> {
+    let (mut observation, mut plan) = (observation.clone(), plan.clone());
     let mut moments: Vec<Moment> = Vec::new();
     while plan.effects.is_empty() && moments.len() < MOMENTS {
         let Some(at) = plan.wake_at else { break };
-        if let Some(committed) = plan.commit.as_ref().map(|commit| after(&world.rollout, commit)) {
-            let Some(rollout) = committed else { break };
-            world.rollout = rollout;
+        let rollout = &mut observation.world.rollout;
+        if let Some(committed) = plan.commit.as_ref().map(|commit| after(rollout, commit)) {
+            let Some(committed) = committed else { break };
+            *rollout = committed;
         }
-        let before = plan.hold.as_ref().map(ToString::to_string);
-        world.memory = plan.memory;
-        plan = decide(at, &world);
+        let before = plan.hold.as_ref().map(waits);
+        observation.world.memory = plan.memory;
+        plan = answered(cluster, &mut observation, at).await;
         if !plan.asks.is_empty() || plan.wake_at.is_some_and(|next| next <= at) {
             break;
         }
-        let waits = plan.hold.as_ref().map(ToString::to_string);
+        let waits = plan.hold.as_ref().map(waits);
         moments.push(Moment {
             at,
             events: plan.events.iter().map(|event| event.message.clone()).collect(),
@@ -286,6 +288,11 @@ pub fn advice(hold: &Hold, name: &str) -> Option<String> {
         | Hold::Refused { .. } => return None,
     };
     Some(text)
+}
+
+/// Why it waits, in words, with times in whole seconds.
+pub fn waits(hold: &Hold) -> String {
+    whole_seconds(&hold.to_string())
 }
 
 /// What the controller would do now, one line each.

@@ -6,6 +6,7 @@
 //! ```text
 //! API server ──observe──> World ──explain (machine::decide)──> Plan { hold, effects }
 //!                           └────────── view ──────────┴──> lines or JSON ──text::Screen──> terminal
+//! files ──Cluster::offline──> the same, for `explain`
 //! files ──lint──> findings          commands ──patch──> status and spec, as Argo's plugin writes them
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod explain;
+pub mod files;
 pub mod lint;
 pub mod observe;
 pub mod patch;

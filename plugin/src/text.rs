@@ -283,6 +283,16 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     duration(then.duration_until(now))
 }
 
+/// The text with all times in whole seconds: nobody waits by the nanosecond.
+pub fn whole_seconds(text: &str) -> String {
+    let mut words = text.split(' ').map(|word| match word.parse::<Timestamp>() {
+        Ok(at) => time(at),
+        Err(_) => word.to_owned(),
+    });
+    let first = words.next().unwrap_or_default();
+    words.fold(first, |text, word| format!("{text} {word}"))
+}
+
 /// A point in time without fractions of a second.
 pub fn time(at: Timestamp) -> String {
     sluice_crds::Time::from(at).to_string()

@@ -1,12 +1,15 @@
 //! `explain`: why a Rollout waits, what happens next if nothing changes, and what a person can do.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
     cli::{Output, write_value},
     cluster::Cluster,
-    explain::{Moment, Recollection, advice, explain, foresee, next},
+    explain::{Moment, Recollection, advice, explain, foresee, next, waits},
+    files::Files,
     observe::{self, observe},
     text::{Line, Screen, Style, duration, time},
 };
@@ -17,9 +20,13 @@ use crate::{
     after_help = "The controller's own state machine is asked, about now and about the next time at which it would look again by
 itself. Settings of the controller are taken to be the defaults. Nothing is changed.
 
+With -f the objects come from files, as kubectl wrote them down; what they do not have is not known. The time is that of now.
+
 Examples:
   kubectl sluice explain rollout backend
-  kubectl sluice explain ro backend -n shop -o json"
+  kubectl sluice explain ro backend -n shop -o json
+  kubectl get rollout,rs,svc,endpointslice,pod,httproute,analysistemplate,analysisrun -o yaml > dump.yaml
+  kubectl sluice explain rollout backend -f dump.yaml"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -42,9 +49,25 @@ enum Kind {
 struct Rollout {
     /// Name of the Rollout
     name: String,
+    /// Files or folders with the objects, in the place of a cluster; - is the standard input
+    #[arg(short, long = "filename", value_name = "FILE", num_args = 1..)]
+    filename: Vec<PathBuf>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+impl Args {
+    /// The files that are named in the place of a cluster, with the namespace of the Rollout in them.
+    pub fn files(&self) -> anyhow::Result<Option<(Files, String)>> {
+        let Kind::Rollout(rollout) = &self.kind;
+        if rollout.filename.is_empty() {
+            return Ok(None);
+        }
+        let files = Files::read(&rollout.filename)?;
+        let namespace = files.namespace_of(&rollout.name);
+        Ok(Some((files, namespace.unwrap_or_else(|| "default".to_owned()))))
+    }
 }
 
 /// Runs the command.
@@ -57,13 +80,13 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
     // After the reads: they may have taken a while.
     let now = Timestamp::now();
     let plan = explain(cluster, &mut observation, &mut Recollection::default(), now).await;
-    let moments = foresee(&observation.world, &plan);
+    let moments = foresee(cluster, &observation, &plan).await;
     let status = observation.world.rollout.status.clone().unwrap_or_default();
     let phase = status.phase.map(|phase| phase.to_string()).unwrap_or_default();
     let message = status.message.unwrap_or_default();
     let value = json!({
         "name": args.name, "phase": phase, "message": message,
-        "waits": plan.hold.as_ref().map(ToString::to_string),
+        "waits": plan.hold.as_ref().map(waits),
         "now": next(&plan),
         "then": moments.iter().map(moment_value).collect::<Vec<_>>(),
         "advice": plan.hold.as_ref().and_then(|hold| advice(hold, &args.name)),
@@ -78,7 +101,7 @@ pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyh
     };
     screen.line(Line::from(format!("rollout '{}' is ", args.name)).then(Style::Busy, title))?;
     match &plan.hold {
-        Some(hold) => screen.line(entry("waits", hold.to_string()))?,
+        Some(hold) => screen.line(entry("waits", waits(hold)))?,
         None => screen.line(entry("waits", "for nothing".to_owned()))?,
     }
     for effect in next(&plan) {

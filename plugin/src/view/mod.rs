@@ -146,23 +146,13 @@ pub fn view(observation: &Observation, plan: &Plan, now: Timestamp) -> View {
         routes,
         waits: plan.hold.as_ref().map(|hold| WaitView {
             hold: hold.kind().to_owned(),
-            reason: whole_seconds(&hold.to_string()),
+            reason: text::whole_seconds(&hold.to_string()),
             until: plan.wake_at,
         }),
         next: explain::next(plan),
         revisions,
         notes: notes(observation),
     }
-}
-
-/// The text with all times in whole seconds: nobody waits by the nanosecond.
-fn whole_seconds(text: &str) -> String {
-    let mut words = text.split(' ').map(|word| match word.parse::<Timestamp>() {
-        Ok(at) => text::time(at),
-        Err(_) => word.to_owned(),
-    });
-    let first = words.next().unwrap_or_default();
-    words.fold(first, |text, word| format!("{text} {word}"))
 }
 
 fn notes(observation: &Observation) -> Vec<String> {
