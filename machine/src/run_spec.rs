@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_analysis::{args, template};
-use sluice_crds::{AnalysisTemplateSpec, RolloutAnalysis};
+use sluice_crds::RolloutAnalysis;
 
 use crate::{Fact, Hold, TemplateRef, World};
 
@@ -17,13 +17,7 @@ pub fn build(world: &World, analysis: &RolloutAnalysis, stable: &str, latest: &s
             });
         }
     }
-    let lookup = |cluster_scope: bool, name: &str| -> Option<&AnalysisTemplateSpec> {
-        let template = world.templates.get(&TemplateRef {
-            cluster_scope,
-            name: name.to_owned(),
-        })?;
-        template.known().map(|template| &**template)
-    };
+    let lookup = |cluster_scope: bool, name: &str| world.template_spec(cluster_scope, name);
     let references = analysis.templates.as_deref().unwrap_or_default();
     let flattened = template::flatten(references, &lookup).map_err(|problems| problem(&problems))?;
     let rollout = json!(world.rollout);

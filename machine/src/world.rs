@@ -67,6 +67,15 @@ pub struct World {
     pub memory: Memory,
 }
 
+impl World {
+    /// The spec of an analysis template, where it is known.
+    pub fn template_spec(&self, cluster_scope: bool, name: &str) -> Option<&AnalysisTemplateSpec> {
+        let name = name.to_owned();
+        let template = self.templates.get(&TemplateRef { cluster_scope, name })?;
+        template.known().map(|template| &template.spec)
+    }
+}
+
 /// Settings of the controller that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -141,11 +141,7 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
     if !all_right || named.is_empty() {
         return;
     }
-    let lookup = |cluster_scope: bool, name: &str| {
-        let name = name.to_owned();
-        let template = world.templates.get(&TemplateRef { cluster_scope, name })?;
-        template.known().map(|template| &**template)
-    };
+    let lookup = |cluster_scope: bool, name: &str| world.template_spec(cluster_scope, name);
     let flattened = match template::flatten(named, &lookup) {
         Ok(flattened) => flattened,
         Err(errors) => {

@@ -165,16 +165,7 @@ fn argument_problems(world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, analysis) in background.into_iter().chain(steps) {
         let templates = analysis.templates.as_deref().unwrap_or_default();
-        let lookup = |cluster_scope: bool, name: &str| {
-            world
-                .templates
-                .get(&TemplateRef {
-                    cluster_scope,
-                    name: name.to_owned(),
-                })
-                .and_then(Fact::known)
-                .map(|template| &**template)
-        };
+        let lookup = |cluster_scope: bool, name: &str| world.template_spec(cluster_scope, name);
         let Ok(flattened) = template::flatten(templates, &lookup) else {
             continue;
         };
