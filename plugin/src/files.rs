@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 
 use crate::{lint, observe::metadata, resource::Resource};
@@ -108,8 +107,5 @@ fn is_in(object: &Value, namespace: &str) -> bool {
 
 fn resource_of(object: &Value) -> Resource {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    let api_version = text("apiVersion");
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let plural = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("kind"))).plural;
-    Resource::new(group, version, &plural)
+    Resource::of_kind(text("apiVersion"), text("kind"))
 }

@@ -65,8 +65,13 @@ impl Resource {
 
     /// The resource of a route object.
     pub fn of(object: &ObjectRef) -> Resource {
-        let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
-        let plural = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &object.kind)).plural;
+        Resource::of_kind(&object.api_version, &object.kind)
+    }
+
+    /// The resource of objects with these `apiVersion` and `kind`.
+    pub fn of_kind(api_version: &str, kind: &str) -> Resource {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let plural = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)).plural;
         Resource::new(group, version, &plural)
     }
 

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-pub use sluice_simulations::similar;
+use sluice_simulations::acts;
+pub use sluice_simulations::{clean, similar};
 
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,22 +206,6 @@ impl<'a> Screen<'a> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
-}
-
-/// The text with every character replaced that does something else to a terminal than to show itself.
-pub fn clean(text: &str) -> String {
-    let visible = |c: char| match c {
-        '\n' | '\t' | '\r' => ' ',
-        c if acts(c) => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(visible).collect()
-}
-
-/// Control characters, and those that reverse or isolate the direction of writing.
-fn acts(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 /// JSON's own writer escapes what is below the blank; the rest that a terminal acts on is escaped here. Such characters

@@ -23,6 +23,7 @@
     clippy::return_self_not_must_use
 )]
 
+mod clean;
 mod clock;
 mod cluster;
 mod commands;
@@ -44,6 +45,7 @@ mod shell;
 mod similar;
 mod store;
 
+pub use clean::{acts, clean};
 pub use clock::START;
 pub use cluster::{Cluster, Config, Rest};
 pub use commands::Command;

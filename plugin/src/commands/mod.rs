@@ -38,7 +38,7 @@ async fn each(
 }
 
 /// Says that there was nothing to act on, where the present revision is the stable one.
-pub fn idle(rollout: &serde_json::Value) -> &'static str {
+fn idle(rollout: &serde_json::Value) -> &'static str {
     let hash = |field: &str| rollout.pointer(field).and_then(serde_json::Value::as_str);
     let (stable, current) = (hash("/status/stableRS"), hash("/status/currentPodHash"));
     if stable.is_some() && stable == current {

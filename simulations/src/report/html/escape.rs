@@ -1,26 +1,22 @@
 //! Making text harmless: names and messages come from manifests, and so from anybody.
 
+use crate::clean;
+
 /// The text as it may stand in an element or in a quoted attribute. What could reorder the page or is no character for a
 /// person is replaced.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in clean(text).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' | '\r' => escaped.push(' '),
-            c if c.is_control() || reorders(c) => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }
     escaped
-}
-
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 /// JSON as it may stand in a `script` element: no text in it can end the element or begin a comment, and it is the same value.
