@@ -38,7 +38,7 @@ impl Shared for Plane {
 /// One test: a name that is a sentence, and what it does with a plane, or with what else the tests share. Made by the
 /// macro [`tests!`](crate::tests).
 pub struct Test<S = Plane> {
-    /// The name by which it is printed and chosen.
+    /// The name by which it is printed and chosen, after that of its suite.
     pub name: &'static str,
     /// The body.
     pub run: fn(Arc<S>) -> TestFuture,
@@ -52,22 +52,43 @@ macro_rules! tests {
     };
 }
 
-/// Runs the tests that the command line chooses, inside, on one plane. `name` names the folder of logs of a failed run.
-pub fn main(name: &str, config: PlaneConfig, tests: Vec<Test>) -> ExitCode {
-    main_with(name, async |inside| Plane::start(inside, config).await, tests)
+/// A suite of tests that share a plane, or something else: its name, and what runs it by [`main`] or [`main_with`].
+pub type Suite = (&'static str, fn() -> ExitCode);
+
+/// Runs suites one after the other, each inside on its own; inside, only the one that was entered. Fails if one fails.
+pub fn suites(suites: &[Suite]) -> ExitCode {
+    let entered = inside::name();
+    let mut worst = ExitCode::SUCCESS;
+    for (name, suite) in suites {
+        if entered.as_deref().is_none_or(|entered| entered == *name) {
+            let code = suite();
+            if code != ExitCode::SUCCESS {
+                worst = code;
+            }
+        }
+    }
+    worst
+}
+
+/// Runs the tests that the command line chooses, inside, on one plane. `suite` is the first part of the tests' names, and
+/// names the folder of logs of a failed run.
+pub fn main(suite: &str, config: PlaneConfig, tests: Vec<Test>) -> ExitCode {
+    main_with(suite, async |inside| Plane::start(inside, config).await, tests)
 }
 
 /// The same on something else than a plane.
 pub fn main_with<S: Shared>(
-    name: &str,
+    suite: &str,
     start: impl AsyncFnOnce(&Inside) -> Result<S>,
     tests: Vec<Test<S>>,
 ) -> ExitCode {
     let choice = Choice::from_args(std::env::args().skip(1));
-    let (chosen, others): (Vec<Test<S>>, Vec<Test<S>>) = tests.into_iter().partition(|test| choice.takes(test.name));
+    let (chosen, others): (Vec<Test<S>>, Vec<Test<S>>) = tests
+        .into_iter()
+        .partition(|test| choice.takes(&full_name(suite, test.name)));
     if choice.list {
         for test in &chosen {
-            println!("{}: test", test.name);
+            println!("{}: test", full_name(suite, test.name));
         }
         return ExitCode::SUCCESS;
     }
@@ -82,7 +103,12 @@ pub fn main_with<S: Shared>(
         );
         return ExitCode::SUCCESS;
     }
-    inside::enter(name, |inside| run(inside, start, &chosen, others.len()))
+    inside::enter(suite, |inside| run(inside, suite, start, &chosen, others.len()))
+}
+
+/// The name by which a test is printed and chosen.
+fn full_name(suite: &str, test: &str) -> String {
+    format!("{suite}::{test}")
 }
 
 /// What the command line asks for, in the words of the ordinary test programs.
@@ -132,7 +158,7 @@ impl Choice {
 #[derive(Default)]
 struct Tally {
     passed: usize,
-    failed: Vec<&'static str>,
+    failed: Vec<String>,
     filtered_out: usize,
     took: Duration,
 }
@@ -152,6 +178,7 @@ impl Tally {
 
 fn run<S: Shared>(
     inside: &Inside,
+    suite: &str,
     start: impl AsyncFnOnce(&Inside) -> Result<S>,
     tests: &[Test<S>],
     filtered_out: usize,
@@ -165,7 +192,7 @@ fn run<S: Shared>(
     };
     let all = async {
         tokio::select! {
-            code = one_after_the_other(inside, start, tests, filtered_out) => code,
+            code = one_after_the_other(inside, suite, start, tests, filtered_out) => code,
             () = inside.ended() => ExitCode::from(inside::INTERRUPTED),
         }
     };
@@ -174,6 +201,7 @@ fn run<S: Shared>(
 
 async fn one_after_the_other<S: Shared>(
     inside: &Inside,
+    suite: &str,
     start: impl AsyncFnOnce(&Inside) -> Result<S>,
     tests: &[Test<S>],
     filtered_out: usize,
@@ -196,16 +224,17 @@ async fn one_after_the_other<S: Shared>(
         ..Tally::default()
     };
     for test in tests {
+        let name = full_name(suite, test.name);
         match one(test, Arc::clone(&shared)).await {
             Ok(()) => {
-                println!("test {} ... ok", test.name);
+                println!("test {name} ... ok");
                 tally.passed += 1;
             }
             Err(error) => {
-                println!("test {} ... FAILED", test.name);
+                println!("test {name} ... FAILED");
                 let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-                eprintln!("---- {}\n{}\n", test.name, chain.join("\nbecause: "));
-                tally.failed.push(test.name);
+                eprintln!("---- {name}\n{}\n", chain.join("\nbecause: "));
+                tally.failed.push(name);
             }
         }
     }
@@ -277,7 +306,7 @@ mod unit {
     fn the_closing_line_is_the_one_that_tools_read() {
         let tally = Tally {
             passed: 3,
-            failed: vec!["x"],
+            failed: vec!["canary::x".to_owned()],
             filtered_out: 2,
             took: Duration::from_millis(1250),
         };

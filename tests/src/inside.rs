@@ -30,6 +30,8 @@ pub const NETWORK_BITS: u8 = 16;
 const STATE: &str = "SLUICE_BOX_INSIDE_STATE";
 /// Set in the inner program: the folder of its logs.
 const LOGS: &str = "SLUICE_BOX_INSIDE_LOGS";
+/// Set in the inner program: the name that [`enter`] was called with.
+const NAME: &str = "SLUICE_BOX_INSIDE_NAME";
 /// A file in the folder of the logs by which the inner program names its PID namespace to the outer one.
 const NAMESPACE: &str = ".namespace";
 
@@ -85,6 +87,11 @@ pub fn is_inside() -> bool {
     std::env::var_os(STATE).is_some()
 }
 
+/// The name with which this program was entered; nothing in the outer program.
+pub fn name() -> Option<String> {
+    std::env::var(NAME).ok()
+}
+
 /// Where a program of this workspace is that is built beside this one.
 pub fn built_program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the path of this program")?;
@@ -125,7 +132,7 @@ fn start(name: &str, forwards: &[Forward]) -> Result<ExitCode> {
     for folder in [&logs, &state] {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
-    let ended = runtime.block_on(supervise(&logs, &state, forwards));
+    let ended = runtime.block_on(supervise(name, &logs, &state, forwards));
     let left = processes_left(&logs);
     fs::remove_dir(&state).with_context(|| format!("remove {}", state.display()))?;
     let left = left?;
@@ -146,7 +153,7 @@ fn start(name: &str, forwards: &[Forward]) -> Result<ExitCode> {
 }
 
 /// Runs the inner program to its end, or ends it when this program is told to end; its exit code.
-async fn supervise(logs: &Path, state: &Path, forwards: &[Forward]) -> Result<u8> {
+async fn supervise(name: &str, logs: &Path, state: &Path, forwards: &[Forward]) -> Result<u8> {
     let own = std::env::current_exe().context("find the path of this program")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
@@ -162,6 +169,7 @@ async fn supervise(logs: &Path, state: &Path, forwards: &[Forward]) -> Result<u8
         ])
         .arg(own)
         .args(std::env::args_os().skip(1))
+        .env(NAME, name)
         .env(STATE, state)
         .env(LOGS, logs)
         .stdin(Stdio::piped())

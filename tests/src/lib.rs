@@ -30,7 +30,7 @@ pub mod shop;
 
 pub use client::{Client, wait_until};
 pub use controller::{Controller, ControllerConfig};
-pub use harness::{Shared, Test, main, main_with};
+pub use harness::{Shared, Suite, Test, main, main_with, suites};
 pub use history::History;
 pub use load::{Load, LoadConfig};
 pub use plane::{Plane, PlaneConfig};

@@ -29,6 +29,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             "--package",
             "sluice-simulations",
             "--example",
+            "simulator",
+            "--",
             "bench",
         ];
         cargo::step("bench", &arguments)?;

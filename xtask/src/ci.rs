@@ -17,7 +17,8 @@ pub fn run() -> Result<ExitCode> {
     let lints = [
         "clippy",
         "--locked",
-        "--release",
+        "--profile",
+        "ci",
         "--workspace",
         "--all-targets",
         "--",

@@ -20,12 +20,14 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let mut arguments = vec![
         "run",
-        "--release",
+        "--profile",
+        "ci",
         "--package",
         "sluice-simulations",
         "--example",
-        "scenarios",
+        "simulator",
         "--",
+        "scenarios",
     ];
     if options.bless {
         arguments.push("--bless");

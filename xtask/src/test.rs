@@ -22,7 +22,7 @@ pub struct Options {
 /// Runs the tests and prints the sum of their results as the last line.
 pub fn run(options: &Options) -> Result<ExitCode> {
     prerequisites::for_pages()?;
-    let mut arguments = vec!["test", "--locked", "--release", "--no-fail-fast", "--workspace"];
+    let mut arguments = vec!["test", "--locked", "--profile", "ci", "--no-fail-fast", "--workspace"];
     if options.fast {
         arguments.extend(["--exclude", "sluice-tests"]);
     } else {

@@ -1,0 +1,8 @@
+//! The simulator as a whole. One program, because each one more takes a minute to build.
+
+mod crash_points;
+mod determinism;
+mod library;
+mod metrics;
+mod random_clusters;
+mod scenarios;
