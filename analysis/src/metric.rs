@@ -51,6 +51,13 @@ fn path_prefix(path: &str) -> String {
     }
 }
 
+/// Whether nothing ends the measurements of a metric while they are good: a count that is an argument may.
+pub fn is_endless(metric: &Metric) -> bool {
+    let limits = read_limits(metric, &mut Vec::new());
+    let has_open_count = metric.count.as_ref().is_some_and(is_open_int);
+    limits.count.is_none() && limits.consecutive_success.is_none() && !has_open_count
+}
+
 /// Reads the limits of a metric whose arguments are filled in.
 pub fn limits(metric: &Metric) -> Result<Limits, Vec<MetricProblem>> {
     let mut problems = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
-use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Why, World, hash};
+use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Pod, Why, World, hash, read};
 use sluice_traffic::REVISION_LABEL;
 
 use crate::api::{self, CallError, READ_TIMEOUT};
@@ -22,6 +22,7 @@ pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<
         let answer = match ask {
             Ask::Defaults { .. } => Answer::Defaults(defaults(context, &world.rollout).await),
             Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(context, &world.rollout, service).await),
+            Ask::Pods { replica_set, .. } => Answer::Pods(pods(context, world, replica_set).await),
         };
         (
             ask.clone(),
@@ -139,6 +140,25 @@ async fn read_endpoints(context: &Context, rollout: &Rollout, service: &str) -> 
     let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let pods: Value = api::call(&context.client, api::get_metadata_list(&path), READ_TIMEOUT).await?;
     Ok(count(&targets, &revisions(&pods)))
+}
+
+/// The pods of a ReplicaSet.
+async fn pods(context: &Context, world: &World, replica_set: &str) -> Fact<Vec<Pod>> {
+    let Some(set) = world.replica_sets.known().and_then(|sets| sets.get(replica_set)) else {
+        return Fact::Absent;
+    };
+    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
+    let selector = api::query_escape(&format!("{REVISION_LABEL}={}", set.hash));
+    let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
+    match api::call::<Value>(&context.client, api::get(&path), READ_TIMEOUT).await {
+        Ok(list) => Fact::Known(read::pods(list["items"].as_array().into_iter().flatten(), set)),
+        Err(CallError::Forbidden(message)) => {
+            let text = format!("grant list on pods, as deploy/cluster.yaml does ({message})");
+            context.notices.raise("reading pods", text);
+            Fact::Unknown(Why::Forbidden)
+        }
+        Err(error) => Fact::Unknown(Why::Failed(error.to_string())),
+    }
 }
 
 /// Names of the pods behind ready endpoints; the address stands for an endpoint that is no pod. A set, because a pod has one

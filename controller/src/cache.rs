@@ -243,7 +243,7 @@ impl Tables {
         }
         table.state = state;
         match kind {
-            Kind::Rollout | Kind::ReplicaSet | Kind::Service | Kind::Run => {
+            Kind::Rollout | Kind::ReplicaSet | Kind::Service | Kind::Run | Kind::Pod => {
                 let rollouts = self
                     .by_kind
                     .get(&Kind::Rollout)

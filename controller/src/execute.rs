@@ -157,7 +157,7 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Receipt, CallEr
                 .write_errors
                 .get_or_create(&ErrorLabels { kind: name, category })
                 .inc();
-            if error.is_outcome_unknown() {
+            if error.is_outcome_unknown() && target.kind != Kind::Pod {
                 context.ledger().wrote(key, target, Wrote::Unknown, Instant::now());
             }
         }
@@ -167,7 +167,8 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Receipt, CallEr
 
 /// What the ledger notes of a successful write. Deletes are noted by who asks for them, who knows the uid.
 fn noted(kind: WriteKind, receipt: &Receipt) -> Option<Wrote> {
-    if is_delete(kind) {
+    // Pods are in no cache: nothing will be seen of them, and they are asked for when they are needed.
+    if is_delete(kind) || kind == WriteKind::PatchPod {
         return None;
     }
     let api::ReceiptMetadata { uid, resource_version } = receipt.metadata.clone();
@@ -179,7 +180,10 @@ fn noted(kind: WriteKind, receipt: &Receipt) -> Option<Wrote> {
 }
 
 fn is_delete(kind: WriteKind) -> bool {
-    matches!(kind, WriteKind::DeleteReplicaSet | WriteKind::DeleteRun)
+    matches!(
+        kind,
+        WriteKind::DeleteReplicaSet | WriteKind::DeleteRun | WriteKind::EvictPod
+    )
 }
 
 /// Writes the Rollout itself: first the object, then its status under the resourceVersion that the first returned.
@@ -298,6 +302,11 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
         Effect::SetSplit { route, patch, .. } => {
             change(context, key, WriteKind::SetSplit, observe::route_id(route), patch).await
         }
+        Effect::EvictPod { name, uid, .. } => evict(context, key, target(Kind::Pod, name), uid).await,
+        Effect::PatchPod { name, uid, patch } => {
+            let patch = with_metadata(patch, &json!({ "uid": uid }));
+            change(context, key, WriteKind::PatchPod, target(Kind::Pod, name), &patch).await
+        }
         Effect::TerminateRun {
             name,
             uid,
@@ -377,6 +386,28 @@ async fn delete(
                 .wrote(key, target, Wrote::Deleted { uid: uid.to_owned() }, Instant::now());
             Ok(())
         }
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks for the eviction of a pod. The API server answers 429 where a PodDisruptionBudget does not allow it.
+async fn evict(context: &Context, key: &Key, target: ObjectId, uid: &str) -> Result<(), CallError> {
+    let eviction = json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": { "name": target.name.name, "namespace": target.name.namespace },
+        "deleteOptions": { "preconditions": { "uid": uid } },
+    });
+    let request = api::post(&format!("{}/eviction", target.kind.path(&target.name)), &eviction);
+    let write = Write {
+        key,
+        kind: WriteKind::EvictPod,
+        target,
+        request,
+    };
+    match send(context, write).await {
+        // Gone already is what was wanted.
+        Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -529,6 +560,8 @@ pub fn describe(effect: &Effect) -> String {
                 .collect();
             format!("set {route} to {} of {}", parts.join(", "), split.total)
         }
+        Effect::EvictPod { name, .. } => format!("evict Pod {name}"),
+        Effect::PatchPod { name, .. } => format!("label Pod {name}"),
         Effect::CreateRun { name, .. } => format!("create AnalysisRun {name}"),
         Effect::TerminateRun { name, .. } => format!("terminate AnalysisRun {name}"),
         Effect::DeleteRun { name, .. } => format!("delete AnalysisRun {name}"),

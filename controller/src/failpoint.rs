@@ -29,6 +29,10 @@ pub enum WriteKind {
     SwitchService,
     /// Weights of a route.
     SetSplit,
+    /// The end of a pod.
+    EvictPod,
+    /// Labels and annotations of a pod.
+    PatchPod,
     /// A new AnalysisRun.
     CreateRun,
     /// `spec.terminate` of an AnalysisRun.
@@ -59,7 +63,7 @@ pub enum Moment {
 
 impl WriteKind {
     /// All kinds.
-    pub const ALL: [WriteKind; 11] = [
+    pub const ALL: [WriteKind; 13] = [
         WriteKind::CommitObject,
         WriteKind::CommitStatus,
         WriteKind::CreateReplicaSet,
@@ -67,6 +71,8 @@ impl WriteKind {
         WriteKind::DeleteReplicaSet,
         WriteKind::SwitchService,
         WriteKind::SetSplit,
+        WriteKind::EvictPod,
+        WriteKind::PatchPod,
         WriteKind::CreateRun,
         WriteKind::TerminateRun,
         WriteKind::DeleteRun,
@@ -83,6 +89,8 @@ impl WriteKind {
             WriteKind::DeleteReplicaSet => "delete-replicaset",
             WriteKind::SwitchService => "switch-service",
             WriteKind::SetSplit => "set-split",
+            WriteKind::EvictPod => "evict-pod",
+            WriteKind::PatchPod => "patch-pod",
             WriteKind::CreateRun => "create-run",
             WriteKind::TerminateRun => "terminate-run",
             WriteKind::DeleteRun => "delete-run",

@@ -24,6 +24,8 @@ pub enum Kind {
     ClusterTemplate,
     /// `AnalysisRun`.
     Run,
+    /// `Pod`: read when it is asked for, and never watched.
+    Pod,
     /// A kind of route objects, watched once a Rollout names it.
     Route {
         /// For example `gateway.networking.k8s.io/v1`.
@@ -62,6 +64,7 @@ impl Kind {
             Kind::Template => argo("AnalysisTemplate"),
             Kind::ClusterTemplate => argo("ClusterAnalysisTemplate"),
             Kind::Run => argo("AnalysisRun"),
+            Kind::Pod => resource("v1", "Pod"),
             Kind::Route { api_version, kind } => resource(api_version, kind),
         }
     }

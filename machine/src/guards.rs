@@ -12,7 +12,7 @@ use crate::{
     Effect, Fact, Hold, ReplicaSet, World, references,
     rollout::{
         canary::routed_size,
-        replicas::{canary_limits, carrying},
+        replicas::{self, canary_limits, carrying},
     },
 };
 
@@ -27,17 +27,11 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
         Effect::CreateReplicaSet { .. }
         | Effect::CreateRun { .. }
         | Effect::TerminateRun { .. }
+        | Effect::PatchPod { .. }
         | Effect::PatchReplicaSet { replicas: None, .. } => Ok(()),
         Effect::DeleteRun { name, .. } => {
-            let status = world.rollout.status.as_ref().and_then(|status| status.canary.as_ref());
-            let named = status.is_some_and(|canary| {
-                let runs = [
-                    &canary.current_step_analysis_run_status,
-                    &canary.current_background_analysis_run_status,
-                ];
-                runs.into_iter().flatten().any(|run| run.name == *name)
-            });
-            if named {
+            let status = world.rollout.status.as_ref();
+            if status.is_some_and(|status| status.runs().any(|run| run.name == *name)) {
                 refuse("S15", "the status names this AnalysisRun")
             } else {
                 Ok(())
@@ -49,6 +43,13 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             ..
         } => match find(world, name) {
             Some(set) if *to < set.wanted => check_scale_down(world, set, *to),
+            Some(_) => Ok(()),
+            None => refuse("S15", "the ReplicaSet is not there, or is not ours"),
+        },
+        Effect::EvictPod { replica_set, ready, .. } => match find(world, replica_set) {
+            Some(set) if *ready && set.wanted > 1 && set.available <= 1 => {
+                refuse("S1", "it is the last available pod of several")
+            }
             Some(_) => Ok(()),
             None => refuse("S15", "the ReplicaSet is not there, or is not ours"),
         },
@@ -90,38 +91,24 @@ fn replicas(rollout: &Rollout) -> u32 {
         .map_or(1, |replicas| u32::try_from(replicas).unwrap_or(0))
 }
 
-/// Names of the Services that split or carry the traffic: stable or active, and canary or preview.
-fn services(rollout: &Rollout) -> (String, String) {
-    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
-    match (strategy.canary, strategy.blue_green) {
-        (Some(canary), _) => (
-            canary.stable_service.unwrap_or_default(),
-            canary.canary_service.unwrap_or_default(),
-        ),
-        (None, Some(blue_green)) => (
-            blue_green.active_service,
-            blue_green.preview_service.unwrap_or_default(),
-        ),
-        (None, None) => (String::new(), String::new()),
-    }
-}
-
 /// S1, S3, S4: what a revision may get now, by the objects as they stand, must be carried by what is left of it.
 fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold> {
     let all = replicas(&world.rollout);
-    let (stable, canary) = services(&world.rollout);
+    let pair = references::pair(&world.rollout);
     let has_router = !references::routers(&world.rollout).is_empty();
-    if is_stable(world, set) && has_router && to < all {
+    let canary = world.rollout.spec.canary();
+    let is_dynamic = canary.is_some_and(sluice_crds::CanaryStrategy::dynamic_stable_scale_or_default);
+    if is_stable(world, set) && has_router && !is_dynamic && to < all {
         return refuse("S4", format!("stable would have {to} pods of {all}"));
     }
     check_total(world, set, to)?;
     let mut reaching = Vec::new();
-    for name in [&stable, &canary].into_iter().filter(|name| !name.is_empty()) {
+    for name in [pair.stable, pair.canary].into_iter().filter(|name| !name.is_empty()) {
         match world.services.get(name) {
             Some(Fact::Known(value)) => {
                 let selected = service::observe(value);
                 if selected.revision.as_ref().is_none_or(|revision| *revision == set.hash) {
-                    reaching.push(name.as_str());
+                    reaching.push(name);
                 }
             }
             Some(Fact::Absent) => {}
@@ -136,16 +123,12 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
     }
     let strategy = world.rollout.spec.strategy.as_ref();
     let is_blue_green = strategy.is_some_and(|strategy| strategy.blue_green.is_some());
-    if is_blue_green && reaching.contains(&stable.as_str()) && to < all {
+    if is_blue_green && reaching.contains(&pair.stable) && to < all {
         return refuse(
             "S3",
             format!("the active Service selects it, and it would have {to} pods of {all}"),
         );
     }
-    let pair = Pair {
-        stable: &stable,
-        canary: &canary,
-    };
     for weights in observed(world, pair)? {
         let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
         let share: u32 = weights
@@ -256,8 +239,8 @@ fn check_switch(world: &World, name: &str, revision: &str) -> Result<(), Hold> {
 fn needed_behind(world: &World, name: &str) -> u32 {
     let strategy = world.rollout.spec.strategy.as_ref();
     let is_canary = strategy.is_some_and(|strategy| strategy.canary.is_some());
-    match services(&world.rollout) {
-        (stable, _) if stable != name => 0,
+    match references::pair(&world.rollout).stable {
+        stable if stable != name => 0,
         _ if is_canary => needed_for(world, false, 100),
         _ => replicas(&world.rollout),
     }
@@ -274,12 +257,8 @@ fn selected_available(world: &World, name: &str) -> u32 {
 
 /// S1, S2, S9: who gets more traffic must have pods for it, and an aborted revision gets no more.
 fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
-    let (stable, canary) = services(&world.rollout);
+    let pair = references::pair(&world.rollout);
     let status = world.rollout.status.clone().unwrap_or_default();
-    let pair = Pair {
-        stable: &stable,
-        canary: &canary,
-    };
     let before = observed(world, pair)?;
     let share = |weights: &[(String, u32)], name: &str| {
         let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
@@ -293,18 +272,18 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
     let after: Vec<(String, u32)> = split.weights().by_service.into_iter().collect();
     let raised = |name: &str| before.iter().any(|weights| share(&after, name) > share(weights, name));
     if status.abort == Some(true)
-        && raised(&canary)
+        && raised(pair.canary)
         && before
             .iter()
-            .all(|weights| share(&after, &canary) > share(weights, &canary))
+            .all(|weights| share(&after, pair.canary) > share(weights, pair.canary))
     {
         return refuse("S9", "the update was aborted and its weight would rise");
     }
     let others_dead = |name: &str| {
-        let other = if name == canary { &stable } else { &canary };
+        let other = if name == pair.canary { pair.stable } else { pair.canary };
         selected(world, other).is_some_and(|hash| by_hash(world, &hash).is_none_or(|set| set.available == 0))
     };
-    for name in [&stable, &canary] {
+    for name in [pair.stable, pair.canary] {
         let percent = share(&after, name);
         if percent == 0 || !raised(name) || replicas(&world.rollout) == 0 {
             continue;
@@ -319,7 +298,7 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
                 format!("Service {name} has no available pods and would get {percent} %"),
             );
         }
-        let needed = needed_for(world, name == &canary, percent);
+        let needed = needed_for(world, name == pair.canary, percent);
         if available < needed && !others_dead(name) {
             return refuse(
                 "S2",
@@ -338,10 +317,7 @@ fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
     let Some(canary) = strategy.canary else { return 1 };
     let all = replicas(&world.rollout);
     let limits = canary_limits(&canary, all);
-    // Of the pods for this share as many may be missing, in proportion, as of all.
-    let present = u64::from(all.saturating_sub(limits.unavailable));
-    let full = (u64::from(carrying(all, percent)) * present).div_ceil(u64::from(all.max(1)));
-    let full = u32::try_from(full).unwrap_or(u32::MAX).max(1);
+    let full = replicas::present(all, limits.unavailable, percent).max(1);
     if is_canary {
         full.min(routed_size(all, &canary, &status).max(1))
     } else {

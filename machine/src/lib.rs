@@ -29,5 +29,6 @@ mod world;
 pub use plan::{Commit, Effect, Event, EventKind, Hold, Plan};
 pub use rollout::decide;
 pub use world::{
-    Answer, Answered, Ask, Endpoints, Fact, Memory, Owner, ReplicaSet, Run, Settings, Template, TemplateRef, Why, World,
+    Answer, Answered, Ask, Endpoints, Fact, Memory, Owner, Pod, ReplicaSet, Run, Settings, Template, TemplateRef, Why,
+    World,
 };

@@ -86,6 +86,26 @@ pub enum Effect {
         /// The patch with resourceVersion.
         patch: Value,
     },
+    /// Evict a pod through the eviction subresource, which keeps PodDisruptionBudgets.
+    EvictPod {
+        /// Its ReplicaSet.
+        replica_set: String,
+        /// Name.
+        name: String,
+        /// uid that it must have (precondition).
+        uid: String,
+        /// Whether it is ready: others are of no use to anybody.
+        ready: bool,
+    },
+    /// Merge patch of a pod's labels and annotations.
+    PatchPod {
+        /// Name.
+        name: String,
+        /// uid that it must have.
+        uid: String,
+        /// The patch without uid.
+        patch: Value,
+    },
     /// Create an AnalysisRun (POST). AlreadyExists: observe again.
     CreateRun {
         /// Name.
@@ -236,6 +256,11 @@ pub enum Hold {
         /// When it is over.
         until: Timestamp,
     },
+    /// Pods that are older than spec.restartAt are being replaced.
+    Restarting {
+        /// How many are left.
+        left: usize,
+    },
     /// The update was aborted.
     Aborted,
     /// A guard refused an effect.
@@ -261,6 +286,8 @@ impl Effect {
             Effect::DeleteReplicaSet { .. } => "delete-replicaset",
             Effect::SwitchService { .. } => "switch-service",
             Effect::SetSplit { .. } => "set-split",
+            Effect::EvictPod { .. } => "evict-pod",
+            Effect::PatchPod { .. } => "patch-pod",
             Effect::CreateRun { .. } => "create-run",
             Effect::TerminateRun { .. } => "terminate-run",
             Effect::DeleteRun { .. } => "delete-run",
@@ -270,9 +297,13 @@ impl Effect {
     /// Whether undoing the effect cannot bring back what was lost in between: weights, selectors, scale-downs, deletes.
     pub fn is_irreversible(&self) -> bool {
         match self {
-            Effect::CreateReplicaSet { .. } | Effect::CreateRun { .. } | Effect::TerminateRun { .. } => false,
+            Effect::CreateReplicaSet { .. }
+            | Effect::PatchPod { .. }
+            | Effect::CreateRun { .. }
+            | Effect::TerminateRun { .. } => false,
             Effect::PatchReplicaSet { replicas, .. } => replicas.is_some_and(|(from, to)| to < from),
             Effect::DeleteReplicaSet { .. }
+            | Effect::EvictPod { .. }
             | Effect::SwitchService { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,
@@ -301,6 +332,7 @@ impl Hold {
             Hold::AnalysisRunning { .. } => "analysis-running",
             Hold::AwaitingPromotion => "awaiting-promotion",
             Hold::ScaleDownDelay { .. } => "scale-down-delay",
+            Hold::Restarting { .. } => "restarting",
             Hold::Aborted => "aborted",
             Hold::Refused { .. } => "refused",
         }
@@ -377,6 +409,7 @@ impl std::fmt::Display for Hold {
             Hold::ScaleDownDelay { replica_set, until } => {
                 write!(f, "ReplicaSet {replica_set} is kept until {until} (scale-down delay)")
             }
+            Hold::Restarting { left } => write!(f, "restarting: {left} pods are older than spec.restartAt"),
             Hold::Aborted => f.write_str("the update was aborted: retry it, or change the pod template"),
             Hold::Refused { invariant, why } => write!(f, "a guard refused the next step ({invariant}): {why}"),
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sluice_crds::{AnalysisPhase, LabelSelector, Rollout};
 use sluice_traffic::REVISION_LABEL;
 
-use crate::{Owner, ReplicaSet, Run};
+use crate::{Owner, Pod, ReplicaSet, Run};
 
 /// A ReplicaSet of this Rollout, or one without a controller that matches its selector; `None` for all others.
 pub fn replica_set(object: &Value, rollout: &Rollout) -> Option<ReplicaSet> {
@@ -50,6 +50,28 @@ pub fn replica_set(object: &Value, rollout: &Rollout) -> Option<ReplicaSet> {
         settled: observed >= generation,
         deleting: metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()),
     })
+}
+
+/// The pods of a ReplicaSet among some objects.
+pub fn pods<'a>(objects: impl IntoIterator<Item = &'a Value>, set: &ReplicaSet) -> Vec<Pod> {
+    let own = |metadata: &Value| controller_uid(metadata) == Some(set.uid.as_str());
+    objects
+        .into_iter()
+        .filter_map(|object| {
+            let metadata = object.get("metadata").filter(|metadata| own(metadata))?;
+            let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+            let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+            Some(Pod {
+                name: text(metadata, "name")?,
+                uid: text(metadata, "uid")?,
+                created_at: created_at(metadata),
+                ready: conditions.is_some_and(|conditions| conditions.iter().any(is_ready)),
+                deleting: metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()),
+                labels: string_map(metadata.get("labels")),
+                annotations: string_map(metadata.get("annotations")),
+            })
+        })
+        .collect()
 }
 
 /// An AnalysisRun of this Rollout; `None` for all others.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sluice_crds::{AnalysisTemplateRef, GatewayApiRouting, Rollout, TrafficRouting};
-use sluice_traffic::{ObjectRef, Router};
+use sluice_crds::{AnalysisTemplateRef, GatewayApiRouting, PingPongType, Rollout, RolloutStatus, TrafficRouting};
+use sluice_traffic::{ObjectRef, Router, registry::Pair};
 
 use crate::TemplateRef;
 
@@ -27,35 +27,45 @@ pub fn references(rollout: &Rollout) -> References {
     let mut names = References::default();
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
     names.routes = routers(rollout).iter().map(|router| router.object(namespace)).collect();
-    let Some(strategy) = &rollout.spec.strategy else {
-        return names;
-    };
-    if let Some(canary) = &strategy.canary {
-        names.services.extend(
-            [&canary.stable_service, &canary.canary_service]
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
-        let background = canary
-            .analysis
-            .as_ref()
-            .and_then(|analysis| analysis.templates.as_ref());
-        let steps = canary
-            .steps
-            .iter()
-            .flatten()
-            .filter_map(|step| step.analysis.as_ref()?.templates.as_ref());
-        names
-            .templates
-            .extend(background.into_iter().chain(steps).flatten().filter_map(template));
-    }
-    if let Some(blue_green) = &strategy.blue_green {
-        names.services.insert(blue_green.active_service.clone());
-        names.services.extend(blue_green.preview_service.clone());
-    }
+    let analyses = rollout.spec.analyses();
+    let templates = analyses
+        .iter()
+        .flat_map(|(_, analysis)| analysis.templates.iter().flatten());
+    names.templates = templates.filter_map(template).collect();
+    let services = pair(rollout);
+    names.services = [services.stable, services.canary].map(str::to_owned).into();
     names.services.remove("");
     names
+}
+
+/// The two Services of a Rollout, empty where it names none: stable and canary, or active and preview.
+pub fn pair(rollout: &Rollout) -> Pair<'_> {
+    pair_by(rollout, rollout.status.as_ref())
+}
+
+/// [`pair`] where the status is to be another one: with pingPong it tells which of the two is the stable one, and ping is it
+/// in the beginning.
+pub fn pair_by<'r>(rollout: &'r Rollout, status: Option<&RolloutStatus>) -> Pair<'r> {
+    let name = |name: Option<&'r String>| name.map_or("", String::as_str);
+    if let Some(canary) = rollout.spec.canary() {
+        let Some(services) = &canary.ping_pong else {
+            return Pair {
+                stable: name(canary.stable_service.as_ref()),
+                canary: name(canary.canary_service.as_ref()),
+            };
+        };
+        let (ping, pong) = (services.ping_service.as_str(), services.pong_service.as_str());
+        let is_pong = status
+            .and_then(|status| status.canary.as_ref()?.stable_ping_pong.as_ref())
+            .is_some_and(|stable| *stable == PingPongType::Pong);
+        let (stable, canary) = if is_pong { (pong, ping) } else { (ping, pong) };
+        return Pair { stable, canary };
+    }
+    let blue_green = rollout.spec.blue_green();
+    Pair {
+        stable: name(blue_green.map(|blue_green| &blue_green.active_service)),
+        canary: name(blue_green.and_then(|blue_green| blue_green.preview_service.as_ref())),
+    }
 }
 
 /// The template that a reference names; `None` where it names none.

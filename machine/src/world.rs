@@ -210,6 +210,25 @@ pub struct Run {
     pub terminating: bool,
 }
 
+/// A pod, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// Name.
+    pub name: String,
+    /// uid.
+    pub uid: String,
+    /// Creation time (whole seconds).
+    pub created_at: Timestamp,
+    /// Its condition Ready is true.
+    pub ready: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// Something to look up that is needed rarely and must be fresh.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ask {
@@ -224,6 +243,13 @@ pub enum Ask {
         /// Name of the Service.
         service: String,
         /// resourceVersion of the Service at which the answer is wanted.
+        resource_version: String,
+    },
+    /// The pods of a ReplicaSet.
+    Pods {
+        /// Name of the ReplicaSet.
+        replica_set: String,
+        /// resourceVersion of the ReplicaSet at which the answer is wanted.
         resource_version: String,
     },
 }
@@ -244,6 +270,8 @@ pub enum Answer {
     Defaults(Fact<Value>),
     /// To [`Ask::Endpoints`].
     Endpoints(Fact<Endpoints>),
+    /// To [`Ask::Pods`].
+    Pods(Fact<Vec<Pod>>),
 }
 
 /// The ready, non-terminating endpoints of a Service.
@@ -265,6 +293,8 @@ pub struct Memory {
     /// Names of ReplicaSets that a create found taken by somebody else's. The shell adds them; the machine drops them when the
     /// new ReplicaSet exists.
     pub taken: BTreeSet<String>,
+    /// ReplicaSets all of whose pods were seen with the labels and annotations of their role, and which those are.
+    pub dressed: BTreeMap<String, String>,
     /// What follows from the spec alone, for as long as it is the same.
     pub checked: Option<Arc<Checked>>,
 }

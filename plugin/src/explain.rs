@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{
-    Answer, Answered, Ask, Commit, Effect, Endpoints, Fact, Hold, Memory, Plan, Why, World, decide, references,
+    Answer, Answered, Ask, Commit, Effect, Endpoints, Fact, Hold, Memory, Plan, Pod, Why, World, decide, read,
+    references,
 };
-use sluice_traffic::{registry::Pair, routers::service};
+use sluice_traffic::{REVISION_LABEL, routers::service};
 
 use crate::{
     cluster::{CallError, Cluster},
@@ -75,6 +76,7 @@ async fn answered(cluster: &Cluster, observation: &mut Observation, now: Timesta
             let answer = match &ask {
                 Ask::Defaults { .. } => Answer::Defaults(defaults(cluster, &observation.world.rollout).await),
                 Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(cluster, observation, service).await),
+                Ask::Pods { replica_set, .. } => Answer::Pods(pods(cluster, &observation.world, replica_set).await),
             };
             observation.world.answers.insert(ask, Answered { at: now, answer });
         }
@@ -90,7 +92,7 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
         let observed = world.routes.get(&object).and_then(Fact::known);
-        let observed = observed.and_then(|value| router.observe(value, pair(&world.rollout)).ok());
+        let observed = observed.and_then(|value| router.observe(value, references::pair(&world.rollout)).ok());
         if let Some(moving) = observed.and_then(|observed| observed.moving) {
             writes.insert((object.kind, object.name), moving.at);
         }
@@ -101,19 +103,6 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
         }
     }
     writes
-}
-
-/// The two Services of a canary.
-pub fn pair(rollout: &Rollout) -> Pair<'_> {
-    let canary = rollout.spec.canary();
-    Pair {
-        stable: canary
-            .and_then(|canary| canary.stable_service.as_deref())
-            .unwrap_or_default(),
-        canary: canary
-            .and_then(|canary| canary.canary_service.as_deref())
-            .unwrap_or_default(),
-    }
 }
 
 /// The pod template with the API server's defaults, by a create that stores nothing. The controller asks in the same way.
@@ -185,6 +174,18 @@ async fn endpoints(cluster: &Cluster, observation: &Observation, service: &str) 
             .or_default() += 1;
     }
     Fact::Known(endpoints)
+}
+
+/// The pods of a ReplicaSet.
+async fn pods(cluster: &Cluster, world: &World, replica_set: &str) -> Fact<Vec<Pod>> {
+    let Some(set) = world.replica_sets.known().and_then(|sets| sets.get(replica_set)) else {
+        return Fact::Absent;
+    };
+    let labels = format!("{REVISION_LABEL}={}", set.hash);
+    match cluster.list(&Resource::pods(), &cluster.namespace, &labels).await {
+        Ok(pods) => Fact::Known(read::pods(&pods, set)),
+        Err(error) => unknown(&error),
+    }
 }
 
 /// By the API, an endpoint whose readiness is not told is ready.
@@ -281,6 +282,10 @@ pub fn advice(hold: &Hold, name: &str) -> Option<String> {
         Hold::AnalysisRunning { run, .. } => {
             format!("look at its measurements with `kubectl get analysisrun {run} -o yaml`")
         }
+        Hold::Restarting { .. } => {
+            "see what keeps pods from being evicted: `kubectl get poddisruptionbudgets`, and pods that are not ready"
+                .to_owned()
+        }
         Hold::Deleting
         | Hold::OldNotDown { .. }
         | Hold::Draining { .. }
@@ -328,5 +333,7 @@ fn effect(effect: &Effect) -> String {
         Effect::CreateRun { name, .. } => format!("start AnalysisRun {name}"),
         Effect::TerminateRun { name, .. } => format!("end AnalysisRun {name}"),
         Effect::DeleteRun { name, .. } => format!("delete AnalysisRun {name}"),
+        Effect::EvictPod { name, .. } => format!("evict Pod {name}"),
+        Effect::PatchPod { name, .. } => format!("label Pod {name}"),
     }
 }

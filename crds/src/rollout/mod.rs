@@ -4,6 +4,7 @@ mod analysis;
 mod blue_green;
 mod canary;
 mod gateway_api;
+mod parts;
 mod routers;
 mod status;
 mod steps;

@@ -1,17 +1,23 @@
 //! Blue-green: the new revision is brought up in full beside the old one, then the active Service is switched.
 
-use sluice_crds::{BlueGreenStrategy, PauseCondition, PauseReason, RolloutStatus, Time};
+use jiff::SignedDuration;
+use sluice_crds::{
+    AnalysisPhase, BlueGreenStatus, BlueGreenStrategy, PauseCondition, PauseReason, RolloutStatus, Time,
+};
 
 use super::{
+    canary::has_pause,
     context::{Context, is_complete},
-    deadline, routed, sets,
-    sets::whole_second_up,
+    deadline, restart, rollback, routed,
+    runs::{self, Role},
+    sets::{self, whole_second_up},
     traffic::{Settling, Traffic},
     turn::Turn,
 };
 use crate::{EventKind, Hold, ReplicaSet};
 
-/// Moves the status on.
+/// Moves the status on. The order: the preview is up, the analysis before the promotion, the pause, all pods, the switch, the
+/// analysis after it.
 pub(super) fn advance<'a>(
     turn: &mut Turn<'a>,
     context: &Context<'a>,
@@ -22,11 +28,12 @@ pub(super) fn advance<'a>(
     reset_if_changed(turn, context, status);
     if is_complete(context, status) {
         clear(status);
+        runs::forget(status);
         status.abort = None;
         status.aborted_at = None;
         return;
     }
-    let first = status.stable_rs.as_deref().unwrap_or_default().is_empty();
+    let first = is_first(status);
     if first {
         status.abort = None;
     }
@@ -37,6 +44,10 @@ pub(super) fn advance<'a>(
     }
     if context.rollout.spec.paused == Some(true) {
         turn.hold(Hold::PausedByUser);
+        return;
+    }
+    if let Some(reason) = runs::verdict(turn, context, status) {
+        abort(turn, context, status, &reason);
         return;
     }
     if deadline::aborts(turn, context, status) && !first {
@@ -52,16 +63,17 @@ pub(super) fn advance<'a>(
         abort(turn, context, status, &reason);
         return;
     }
-    if !is_up(turn, context) {
+    if !is_active(context, traffic) && !is_preview_done(turn, context, blue_green, traffic, status) {
         return;
     }
-    let manual = blue_green.auto_promotion_enabled == Some(false) && !first && status.promote_full != Some(true);
-    if manual && !is_promoted_by_hand(turn, context, status) {
-        return;
-    }
-    if is_switched(turn, context, traffic) {
+    if is_up(turn, context, context.replicas)
+        && is_switched(turn, context, traffic)
+        && is_verified(turn, context, blue_green, status)
+    {
         let why = if first {
             "Initial deploy"
+        } else if status.promote_full == Some(true) {
+            "Full promotion requested"
         } else {
             "Completed blue-green update"
         };
@@ -69,16 +81,39 @@ pub(super) fn advance<'a>(
     }
 }
 
+/// Whether there has never been a stable revision.
+fn is_first(status: &RolloutStatus) -> bool {
+    status.stable_rs.as_deref().unwrap_or_default().is_empty()
+}
+
+/// Whether neither pauses nor analyses hold the update up: there is no other version to fall back on, or somebody said so.
+fn skips_checks(status: &RolloutStatus) -> bool {
+    is_first(status) || status.promote_full == Some(true)
+}
+
 fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) {
     if status.current_pod_hash.as_deref() == Some(context.new_hash.as_str()) {
         return;
     }
     clear(status);
+    runs::forget(status);
     status.abort = None;
     status.aborted_at = None;
     status.current_pod_hash = Some(context.new_hash.clone());
     status.current_step_hash = None;
     status.current_step_index = None;
+    if !is_first(status)
+        && !is_complete(context, status)
+        && (rollback::is_still_up(turn, context) || rollback::is_within_window(context, status))
+    {
+        status.promote_full = Some(true);
+        let message = "Rollback to active ReplicaSets".to_owned();
+        turn.event(EventKind::Normal, "SkipSteps", message, context.event_key("rollback"));
+    }
+    if restart::due(turn, context, status).is_some() {
+        // The new pods are young enough.
+        status.restarted_at.clone_from(&context.rollout.spec.restart_at);
+    }
     let message = format!("Rollout updated to revision {}", context.revision);
     turn.event(
         EventKind::Normal,
@@ -88,10 +123,14 @@ fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut Rol
     );
 }
 
+/// Takes off the pauses, and what was promoted.
 fn clear(status: &mut RolloutStatus) {
     status.pause_conditions = None;
     status.controller_pause = None;
     status.promote_full = None;
+    if let Some(blue_green) = &mut status.blue_green {
+        blue_green.scale_up_preview_check_point = None;
+    }
 }
 
 fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) {
@@ -99,6 +138,7 @@ fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut Rollou
         abort(turn, context, status, "");
     } else if status.abort != Some(true) && status.aborted_at.is_some() {
         status.aborted_at = None;
+        runs::forget(status);
         let message = format!("Retrying revision {}", context.revision);
         turn.event(
             EventKind::Normal,
@@ -106,6 +146,11 @@ fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut Rollou
             message,
             context.event_key(&format!("retry/{}", turn.now)),
         );
+    }
+    if status.promote_full == Some(true) && status.abort != Some(true) {
+        status.pause_conditions = None;
+        status.controller_pause = None;
+        runs::forget(status);
     }
 }
 
@@ -126,6 +171,7 @@ fn abort(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus,
 
 fn promote(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, why: &str) {
     clear(status);
+    runs::forget(status);
     status.stable_rs = Some(context.new_hash.clone());
     let message = format!(
         "Rollout completed update to revision {} ({}): {why}",
@@ -139,9 +185,22 @@ fn promote(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatu
     );
 }
 
-/// Whether all pods of the new revision are available.
-fn is_up(turn: &mut Turn<'_>, context: &Context<'_>) -> bool {
-    let (available, needed) = (context.new_available(), context.replicas);
+/// Pods of the new revision: `previewReplicaCount` until everything that comes before the switch is done.
+fn new_size(context: &Context<'_>, blue_green: &BlueGreenStrategy, status: &RolloutStatus) -> u32 {
+    let check_point = status
+        .blue_green
+        .as_ref()
+        .and_then(|status| status.scale_up_preview_check_point);
+    let is_preview = !is_complete(context, status) && !skips_checks(status) && check_point != Some(true);
+    match blue_green.preview_replica_count {
+        Some(count) if is_preview => u32::try_from(count).unwrap_or(0),
+        _ => context.replicas,
+    }
+}
+
+/// Whether `needed` pods of the new revision are available.
+fn is_up(turn: &mut Turn<'_>, context: &Context<'_>, needed: u32) -> bool {
+    let available = context.new_available();
     let up = context.new.is_some_and(|set| set.settled && set.wanted >= needed) && available >= needed;
     if !up {
         turn.hold(Hold::NewNotAvailable {
@@ -151,6 +210,99 @@ fn is_up(turn: &mut Turn<'_>, context: &Context<'_>) -> bool {
         });
     }
     up
+}
+
+/// Whether the active Service selects the new revision.
+fn is_active(context: &Context<'_>, traffic: &Traffic<'_>) -> bool {
+    let active = traffic.stable_service();
+    active.and_then(|service| service.selected.revision.as_deref()) == Some(context.new_hash.as_str())
+}
+
+/// Whether everything that comes before the switch is done.
+fn is_preview_done<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    blue_green: &BlueGreenStrategy,
+    traffic: &Traffic<'a>,
+    status: &mut RolloutStatus,
+) -> bool {
+    if skips_checks(status) {
+        return true;
+    }
+    let size = new_size(context, blue_green, status);
+    if !is_up(turn, context, size) {
+        return false;
+    }
+    if blue_green.pre_promotion_analysis.is_some() && !is_passed(status, Role::PrePromotion) {
+        // What is judged is what the preview Service shows.
+        if is_shown(turn, context, traffic, size) {
+            runs::name_one(turn, context, status, Role::PrePromotion);
+            hold_for_run(turn, context, status, Role::PrePromotion);
+        }
+        return false;
+    }
+    if pauses(blue_green) && !is_pause_over(turn, context, blue_green, status) {
+        return false;
+    }
+    if size < context.replicas {
+        let blue_green = status.blue_green.get_or_insert_with(BlueGreenStatus::default);
+        blue_green.scale_up_preview_check_point = Some(true);
+    }
+    true
+}
+
+/// Whether the preview Service, where there is one, shows the new revision to everybody.
+fn is_shown<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic<'a>, size: u32) -> bool {
+    let Some(preview) = traffic.canary_service().filter(|_| size > 0) else {
+        return true;
+    };
+    if preview.selected.revision.as_deref() != Some(context.new_hash.as_str()) {
+        return false;
+    }
+    match traffic.service_settling(turn, preview) {
+        Settling::Settled | Settling::TimedOut(_) => true,
+        Settling::Waiting(hold) => {
+            turn.hold(hold);
+            false
+        }
+    }
+}
+
+/// Whether a run was successful; or inconclusive, and a person has ended the pause that followed.
+fn is_passed(status: &RolloutStatus, role: Role) -> bool {
+    let paused = has_pause(status, &PauseReason::InconclusiveAnalysisRun);
+    role.named(status).is_some_and(|run| match run.status {
+        AnalysisPhase::Successful => true,
+        AnalysisPhase::Inconclusive => !paused,
+        _ => false,
+    })
+}
+
+/// Says that a run is what the update waits for.
+fn hold_for_run(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus, role: Role) {
+    if has_pause(status, &PauseReason::InconclusiveAnalysisRun) {
+        turn.hold(Hold::Paused {
+            reason: PauseReason::InconclusiveAnalysisRun.to_string(),
+            until: None,
+        });
+    } else {
+        runs::phase(turn, context, status, role);
+    }
+}
+
+/// Whether the analysis after the switch, where there is one, has found nothing wrong.
+fn is_verified(
+    turn: &mut Turn<'_>,
+    context: &Context<'_>,
+    blue_green: &BlueGreenStrategy,
+    status: &mut RolloutStatus,
+) -> bool {
+    if blue_green.post_promotion_analysis.is_none() || skips_checks(status) || is_passed(status, Role::PostPromotion) {
+        return true;
+    }
+    runs::name_one(turn, context, status, Role::PostPromotion);
+    hold_for_run(turn, context, status, Role::PostPromotion);
+    false
 }
 
 /// Whether the new revision got the traffic and lost all its pods, while stable could carry it. To switch back and, when the
@@ -167,13 +319,25 @@ fn is_lost(context: &Context<'_>, traffic: &Traffic<'_>, status: &RolloutStatus)
             .is_some_and(|set| set.available >= floor(context))
 }
 
-/// Pauses until a person promotes: Argo's patch takes the pause condition away and leaves controllerPause.
-fn is_promoted_by_hand(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) -> bool {
-    let paused = status.pause_conditions.iter().flatten().next().is_some();
-    if status.controller_pause == Some(true) && !paused {
-        return true;
-    }
-    if !paused {
+/// Whether there is a pause before the switch. `autoPromotionEnabled: false` means never without a person, whatever
+/// autoPromotionSeconds says.
+fn pauses(blue_green: &BlueGreenStrategy) -> bool {
+    blue_green.auto_promotion_enabled == Some(false) || blue_green.auto_promotion_seconds_or_default() > 0
+}
+
+/// Whether the pause before the switch was there and is over: a person promotes by Argo's patch, which takes the pause
+/// condition away and leaves controllerPause, or autoPromotionSeconds do.
+fn is_pause_over(
+    turn: &mut Turn<'_>,
+    context: &Context<'_>,
+    blue_green: &BlueGreenStrategy,
+    status: &mut RolloutStatus,
+) -> bool {
+    let paused = status.pause_conditions.iter().flatten().next();
+    let Some(pause) = paused else {
+        if status.controller_pause == Some(true) {
+            return true;
+        }
         let start_time = Time::from(whole_second_up(turn.now));
         status.pause_conditions = Some(vec![PauseCondition {
             reason: PauseReason::BlueGreenPause,
@@ -182,9 +346,39 @@ fn is_promoted_by_hand(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut 
         status.controller_pause = Some(true);
         let message = "Rollout is paused (BlueGreenPause)".to_owned();
         turn.event(EventKind::Normal, "RolloutPaused", message, context.event_key("pause"));
+        return is_pause_over(turn, context, blue_green, status);
+    };
+    if blue_green.auto_promotion_enabled == Some(false) {
+        turn.hold(Hold::AwaitingPromotion);
+        return false;
     }
-    turn.hold(Hold::AwaitingPromotion);
-    false
+    let delay = SignedDuration::from_secs(i64::from(blue_green.auto_promotion_seconds_or_default()));
+    let until = pause.start_time.timestamp().map(|start| start + delay);
+    match until {
+        Some(until) if turn.now >= until => {
+            status.pause_conditions = None;
+            true
+        }
+        _ => {
+            if let Some(until) = until {
+                turn.wake(until);
+            }
+            let reason = pause.reason.to_string();
+            turn.hold(Hold::Paused { reason, until });
+            false
+        }
+    }
+}
+
+/// Whether nothing that comes before the switch is left to wait for, by the status that is committed before it.
+fn is_released(context: &Context<'_>, blue_green: &BlueGreenStrategy, status: &RolloutStatus) -> bool {
+    if is_complete(context, status) || skips_checks(status) {
+        return true;
+    }
+    let paused = status.pause_conditions.iter().flatten().next().is_some();
+    let is_tested = blue_green.pre_promotion_analysis.is_none() || is_passed(status, Role::PrePromotion);
+    let is_resumed = !pauses(blue_green) || status.controller_pause == Some(true);
+    is_tested && is_resumed && !paused && new_size(context, blue_green, status) >= context.replicas
 }
 
 /// Whether the active Service selects the new revision and its endpoints have followed.
@@ -215,7 +409,7 @@ pub(super) fn act<'a>(
     traffic: &Traffic<'a>,
     status: &RolloutStatus,
 ) {
-    scale_up(turn, context, status);
+    scale_up(turn, context, blue_green, status);
     select(turn, context, blue_green, traffic, status);
     scale_down(turn, context, blue_green, traffic, status);
 }
@@ -231,14 +425,15 @@ pub(super) fn retreat<'a>(
     select(turn, context, blue_green, traffic, status);
 }
 
-fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) {
+fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, blue_green: &BlueGreenStrategy, status: &RolloutStatus) {
+    let size = new_size(context, blue_green, status);
     let aborted = status.abort == Some(true);
     let frozen = context.rollout.spec.paused == Some(true);
     match context.new {
         None if frozen || aborted => {}
-        None => sets::create(turn, context, context.replicas),
-        Some(set) if set.wanted < context.replicas && !aborted && (!frozen || sets::is_resized(context, set)) => {
-            sets::scale(turn, context, set, context.replicas);
+        None => sets::create(turn, context, size),
+        Some(set) if set.wanted < size && !aborted && (!frozen || sets::is_resized(context, set)) => {
+            sets::scale(turn, context, set, size);
         }
         Some(_) => {}
     }
@@ -261,12 +456,7 @@ fn active_aim<'a>(
     if status.abort == Some(true) || context.rollout.spec.paused == Some(true) {
         return stable;
     }
-    let manual = blue_green.auto_promotion_enabled == Some(false) && stable.is_some();
-    let paused = status.pause_conditions.iter().flatten().next().is_some();
-    let released = !manual
-        || status.promote_full == Some(true)
-        || is_complete(context, status)
-        || (status.controller_pause == Some(true) && !paused);
+    let released = is_released(context, blue_green, status);
     let up = context
         .new
         .filter(|set| set.settled && set.available >= context.replicas);
@@ -367,7 +557,18 @@ fn scale_down<'a>(
         routed::shrink(turn, context, traffic, set, context.replicas);
     }
     if let Some(set) = context.new.filter(|_| !complete) {
-        routed::shrink(turn, context, traffic, set, context.replicas);
+        let frozen = context.rollout.spec.paused == Some(true) && !sets::is_resized(context, set);
+        if status.abort != Some(true) && !frozen {
+            routed::shrink(turn, context, traffic, set, new_size(context, blue_green, status));
+        } else {
+            routed::shrink(
+                turn,
+                context,
+                traffic,
+                set,
+                context.replicas.max(new_size(context, blue_green, status)),
+            );
+        }
         let delay = seconds(blue_green.abort_scale_down_delay_seconds);
         let keep_for_ever = blue_green.abort_scale_down_delay_seconds == Some(0);
         let active_is_back = traffic

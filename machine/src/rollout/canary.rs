@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sluice_crds::{
-    AnalysisPhase, CanaryStep, CanaryStrategy, IntOrString, PauseCondition, PauseReason, RolloutStatus, Time,
+    AnalysisPhase, CanaryStatus, CanaryStep, CanaryStrategy, IntOrString, PauseCondition, PauseReason, PingPongType,
+    RolloutStatus, Time,
 };
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     deadline,
     reached::{has_sizes, is_at_rest, is_available, is_promotable, is_routed},
     replicas::canary_with_router,
-    runs,
+    restart, rollback, runs,
     sets::whole_second_up,
     traffic::Traffic,
     turn::Turn,
@@ -53,11 +54,14 @@ pub fn weight(canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
     nearest.map_or(0, |weight| u32::try_from(weight).unwrap_or(0).min(100))
 }
 
+/// Pods that a revision has at least, unless it has none.
+pub fn min_pods(canary: &CanaryStrategy) -> u32 {
+    u32::try_from(canary.min_pods_per_replica_set_or_default()).unwrap_or(1)
+}
+
 /// Pods that the steps ask for at the present one, with a router.
 pub fn routed_size(replicas: u32, canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
-    let min_pods = canary
-        .min_pods_per_replica_set
-        .map_or(1, |pods| u32::try_from(pods).unwrap_or(1));
+    let min_pods = min_pods(canary);
     let index = index(canary, status);
     let steps = steps(canary);
     let by_weight = |percent| canary_with_router(replicas, percent, min_pods);
@@ -89,7 +93,7 @@ pub(super) fn advance<'a>(
 ) {
     reset_if_changed(turn, context, canary, status);
     if is_complete(context, status) {
-        settle_complete(turn, canary, status);
+        settle_complete(canary, status);
         return;
     }
     if status.stable_rs.as_deref().unwrap_or_default().is_empty() {
@@ -138,10 +142,7 @@ fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryS
     status.abort = None;
     status.aborted_at = None;
     status.promote_full = None;
-    if let Some(canary) = &mut status.canary {
-        canary.current_step_analysis_run_status = None;
-        canary.current_background_analysis_run_status = None;
-    }
+    runs::forget(status);
     status.current_pod_hash = Some(context.new_hash.clone());
     status.current_step_hash = Some(step_hash);
     status.current_step_index = (step_count(canary) > 0).then_some(0);
@@ -151,6 +152,15 @@ fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryS
             let message = "Rollback to stable ReplicaSets".to_owned();
             turn.event(EventKind::Normal, "SkipSteps", message, context.event_key("stable"));
         }
+    } else if rollback::is_within_window(context, status) {
+        // What is skipped is what a full promotion skips; pods and traffic are waited for as ever.
+        status.promote_full = Some(true);
+        let message = "Rollback to active ReplicaSets within RollbackWindow".to_owned();
+        turn.event(EventKind::Normal, "SkipSteps", message, context.event_key("rollback"));
+    }
+    if restart::due(turn, context, status).is_some() {
+        // The new pods are young enough.
+        status.restarted_at.clone_from(&context.rollout.spec.restart_at);
     }
     if !same_template {
         let message = format!("Rollout updated to revision {}", context.revision);
@@ -164,18 +174,14 @@ fn reset_if_changed(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryS
 }
 
 /// Commands on an update that is over have nothing to act on; they are taken off again.
-fn settle_complete(turn: &mut Turn<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+fn settle_complete(canary: &CanaryStrategy, status: &mut RolloutStatus) {
     status.abort = None;
     status.aborted_at = None;
     status.promote_full = None;
     status.pause_conditions = None;
     status.controller_pause = None;
-    if let Some(canary) = &mut status.canary {
-        canary.current_step_analysis_run_status = None;
-        canary.current_background_analysis_run_status = None;
-    }
+    runs::forget(status);
     status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
-    let _ = turn;
 }
 
 fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
@@ -184,7 +190,7 @@ fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStra
     } else if status.abort != Some(true) && status.aborted_at.is_some() {
         status.aborted_at = None;
         status.current_step_index = (step_count(canary) > 0).then_some(0);
-        forget_runs(status);
+        runs::forget(status);
         let message = format!("Retrying revision {}", context.revision);
         turn.event(
             EventKind::Normal,
@@ -197,14 +203,7 @@ fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStra
         status.pause_conditions = None;
         status.controller_pause = None;
         status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
-        forget_runs(status);
-    }
-}
-
-fn forget_runs(status: &mut RolloutStatus) {
-    if let Some(canary) = &mut status.canary {
-        canary.current_step_analysis_run_status = None;
-        canary.current_background_analysis_run_status = None;
+        runs::forget(status);
     }
 }
 
@@ -234,8 +233,24 @@ fn abort(
 }
 
 fn promote(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus, why: &str) {
+    let is_first = status.stable_rs.as_deref().unwrap_or_default().is_empty();
     status.stable_rs = Some(context.new_hash.clone());
-    settle_complete(turn, canary, status);
+    settle_complete(canary, status);
+    if canary.ping_pong.is_some() {
+        let status = status.canary.get_or_insert_with(CanaryStatus::default);
+        let is_pong = status.stable_ping_pong == Some(PingPongType::Pong);
+        let stays = if is_pong {
+            PingPongType::Pong
+        } else {
+            PingPongType::Ping
+        };
+        let turns = if is_pong {
+            PingPongType::Ping
+        } else {
+            PingPongType::Pong
+        };
+        status.stable_ping_pong = Some(if is_first { stays } else { turns });
+    }
     let message = format!(
         "Rollout completed update to revision {} ({}): {why}",
         context.revision, context.new_hash

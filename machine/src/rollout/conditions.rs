@@ -4,7 +4,7 @@ use sluice_crds::{RolloutCondition, RolloutPhase, RolloutStatus, Time};
 
 use super::{
     context::{Context, is_complete},
-    deadline,
+    deadline, restart,
     turn::Turn,
 };
 use crate::Hold;
@@ -88,7 +88,7 @@ pub(super) fn publish(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut R
         None => board.conditions.retain(|condition| condition.type_ != INVALID_SPEC),
     }
     status.conditions = Some(board.conditions);
-    let (phase, message) = phase(context, status);
+    let (phase, message) = phase(turn, context, status);
     let message = with_trouble(message, turn.holds());
     status.phase = Some(phase);
     status.message = (!message.is_empty()).then_some(message);
@@ -192,7 +192,7 @@ fn has_progressed(context: &Context<'_>, status: &RolloutStatus) -> bool {
 }
 
 /// The phase and its message: the first rule that fits. The texts are those that `kubectl argo rollouts status` users know.
-fn phase(context: &Context<'_>, status: &RolloutStatus) -> (RolloutPhase, String) {
+fn phase(turn: &Turn<'_>, context: &Context<'_>, status: &RolloutStatus) -> (RolloutPhase, String) {
     let reasons = status.conditions.iter().flatten();
     if let Some(invalid) = find(status, INVALID_SPEC) {
         return (RolloutPhase::Degraded, format!("InvalidSpec: {}", invalid.message));
@@ -212,6 +212,9 @@ fn phase(context: &Context<'_>, status: &RolloutStatus) -> (RolloutPhase, String
         return (RolloutPhase::Paused, pause.reason.to_string());
     }
     let progressing = |text: &str| (RolloutPhase::Progressing, text.to_owned());
+    if restart::due(turn, context, status).is_some() {
+        return progressing("rollout is restarting");
+    }
     let number = |count: Option<i32>| u32::try_from(count.unwrap_or(0)).unwrap_or(0);
     let (replicas, updated) = (number(status.replicas), number(status.updated_replicas));
     if updated < context.replicas {

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
-use sluice_crds::{CanaryStrategy, Rollout, RolloutStatus};
+use sluice_crds::{AntiAffinity, BlueGreenStrategy, CanaryStrategy, Rollout, RolloutStatus};
 use sluice_traffic::REVISION_LABEL;
 
-use super::{conditions, turn::Turn};
+use super::{affinity, conditions, metadata, turn::Turn};
 use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate::Checked};
 
 /// Annotation on a ReplicaSet: identity of the Rollout's pod template that it runs ([`hash::canonical`]).
@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
             None if sets.is_empty() && !was_refused(world, &checked) => None,
             None => match turn.defaults(template_id) {
                 None => return Ok(None),
-                Some(Fact::Known(defaults)) => sets.iter().copied().find(|set| same_template(&set.template, defaults)),
+                Some(Fact::Known(defaults)) => sets.iter().copied().find(|set| same_template(set, defaults)),
                 // `validate` makes a problem of it, so that no revision is begun.
                 Some(Fact::Unknown(Why::Refused(_))) => None,
                 Some(Fact::Absent) => {
@@ -126,11 +126,19 @@ impl<'a> Context<'a> {
     }
 
     pub fn canary(&self) -> Option<&'a CanaryStrategy> {
-        self.rollout.spec.strategy.as_ref()?.canary.as_ref()
+        self.rollout.spec.canary()
     }
 
-    pub fn blue_green(&self) -> Option<&'a sluice_crds::BlueGreenStrategy> {
-        self.rollout.spec.strategy.as_ref()?.blue_green.as_ref()
+    pub fn blue_green(&self) -> Option<&'a BlueGreenStrategy> {
+        self.rollout.spec.blue_green()
+    }
+
+    /// How pods of the new revision keep away from those of the stable one.
+    pub fn anti_affinity(&self) -> Option<&'a AntiAffinity> {
+        match (self.canary(), self.blue_green()) {
+            (Some(canary), _) => canary.anti_affinity.as_ref(),
+            (None, blue_green) => blue_green?.anti_affinity.as_ref(),
+        }
     }
 
     /// Whether a router splits the traffic (and not the number of pods).
@@ -214,16 +222,19 @@ fn recorded<'a>(sets: &[&'a ReplicaSet], template_id: &str, status: Option<&Roll
         })
 }
 
-/// Equality of two templates with defaults; the hash label, which we add, is left aside.
-fn same_template(one: &Value, other: &Value) -> bool {
+/// Whether a ReplicaSet's template equals one with defaults; what we add is left aside: the hash label, labels and
+/// annotations of a role, the anti-affinity.
+fn same_template(set: &ReplicaSet, other: &Value) -> bool {
     let strip = |template: &Value| {
         let mut template = template.clone();
+        metadata::strip(set, &mut template);
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove(REVISION_LABEL);
         }
+        affinity::strip(&mut template);
         hash::canonical(&template)
     };
-    strip(one) == strip(other)
+    strip(&set.template) == strip(other)
 }
 
 /// Labels of the pod template.

@@ -7,12 +7,12 @@ use super::{
     canary,
     conditions::{self, PROGRESSING},
     context::{Context, is_complete},
-    sets,
+    runs, sets,
     turn::Turn,
 };
 
 /// When the deadline is over if nothing progresses; `None` while it does not count: the update is over, aborted or paused, the
-/// present step is an analysis or a pause that has begun, or a scale-down delay is running.
+/// present step is an analysis or a pause that has begun, an analysis of a promotion is running, or a scale-down delay is running.
 pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timestamp> {
     let healthy = is_complete(context, status) && context.new_available() >= context.replicas;
     let paused = context.rollout.spec.paused == Some(true) || status.pause_conditions.iter().flatten().next().is_some();
@@ -28,6 +28,9 @@ pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timest
         if waits && status.stable_rs.is_some() && !is_complete(context, status) {
             return None;
         }
+    }
+    if context.blue_green().is_some() && runs::is_waiting(status) {
+        return None;
     }
     if context
         .sets

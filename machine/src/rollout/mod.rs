@@ -1,15 +1,19 @@
 //! The Rollout machine, as a recipe: find the revisions, read the traffic, move the status on, act on the status, describe
 //! what is, commit.
 
+mod affinity;
 mod basic;
 mod blue_green;
 pub mod canary;
 mod conditions;
 mod context;
 mod deadline;
+mod metadata;
 mod publish;
 mod reached;
 pub mod replicas;
+mod restart;
+mod rollback;
 mod routed;
 mod runs;
 mod sets;
@@ -21,7 +25,7 @@ mod turn;
 use jiff::Timestamp;
 
 use self::{context::Context, traffic::Traffic, turn::Turn};
-use crate::{Commit, Effect, Hold, Plan, World, validate};
+use crate::{Commit, Effect, Hold, Plan, World, references, validate};
 
 pub use context::{REVISION_ANNOTATION, TEMPLATE_ANNOTATION};
 
@@ -55,14 +59,19 @@ pub fn decide(now: Timestamp, world: &World) -> Plan {
 }
 
 fn decide_valid<'a>(mut turn: Turn<'a>, context: &Context<'a>) -> Plan {
-    let traffic = Traffic::read(context);
+    let mut traffic = Traffic::read(context, context.rollout.status.as_ref());
     let mut status = context.rollout.status.clone().unwrap_or_default();
     if let Some(canary) = context.canary() {
         canary::advance(&mut turn, context, canary, &traffic, &mut status);
+        if traffic.pair() != references::pair_by(context.rollout, Some(&status)) {
+            // With the promotion the two Services change their names.
+            traffic = Traffic::read(context, Some(&status));
+        }
     } else if let Some(blue_green) = context.blue_green() {
         blue_green::advance(&mut turn, context, blue_green, &traffic, &mut status);
     }
     sets::tend(&mut turn, context, &status);
+    metadata::act(&mut turn, context, &status);
     runs::act(&mut turn, context, &status);
     if let Some(canary) = context.canary() {
         if context.has_router() {
@@ -73,6 +82,7 @@ fn decide_valid<'a>(mut turn: Turn<'a>, context: &Context<'a>) -> Plan {
     } else if let Some(blue_green) = context.blue_green() {
         blue_green::act(&mut turn, context, blue_green, &traffic, &status);
     }
+    restart::act(&mut turn, context, &traffic, &mut status);
     sets::collect(&mut turn, context, &traffic, &status);
     runs::collect(&mut turn, context, &status);
     if !turn.asks.is_empty() {
@@ -88,7 +98,7 @@ fn decide_invalid<'a>(mut turn: Turn<'a>, context: &Context<'a>, problems: Strin
     turn.hold(Hold::InvalidSpec {
         problems: problems.clone(),
     });
-    let traffic = Traffic::read(context);
+    let traffic = Traffic::read(context, context.rollout.status.as_ref());
     let mut status = context.rollout.status.clone().unwrap_or_default();
     if status.abort == Some(true) && status.aborted_at.is_none() {
         status.aborted_at = Some(sluice_crds::Time::from(turn.now));

@@ -154,14 +154,10 @@ fn hard(status: &RolloutStatus) -> RolloutStatus {
     }
     if let Some(canary) = &mut status.canary {
         canary.weights = None;
-        let runs = [
-            &mut canary.current_step_analysis_run_status,
-            &mut canary.current_background_analysis_run_status,
-        ];
-        for run in runs.into_iter().flatten() {
-            run.status = sluice_crds::AnalysisPhase::default();
-            run.message = None;
-        }
+    }
+    for run in status.runs_mut().flatten() {
+        run.status = sluice_crds::AnalysisPhase::default();
+        run.message = None;
     }
     status
 }

@@ -11,10 +11,12 @@ use super::{
 };
 use crate::Hold;
 
-/// Whether the new revision has `needed` available pods; if not, that is why the Rollout waits.
-pub(super) fn is_available(turn: &mut Turn<'_>, context: &Context<'_>, needed: u32) -> bool {
+/// Whether the new revision has `size` pods, and as many of them are available as the Rollout asks for; if not, that is why
+/// it waits.
+pub(super) fn is_available(turn: &mut Turn<'_>, context: &Context<'_>, size: u32) -> bool {
+    let needed = context.canary().map_or(size, |canary| replicas::enough(canary, size));
     let available = context.new_available();
-    let is = context.new.is_some_and(|set| set.settled && set.wanted >= needed) && available >= needed;
+    let is = context.new.is_some_and(|set| set.settled && set.wanted >= size) && available >= needed;
     if !is {
         turn.hold(Hold::NewNotAvailable {
             replica_set: context.new_name(),

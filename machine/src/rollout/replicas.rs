@@ -71,6 +71,28 @@ pub fn carrying(replicas: u32, weight_percent: u32) -> u32 {
     u32::try_from((u64::from(replicas) * u64::from(weight_percent)).div_ceil(100)).unwrap_or(u32::MAX)
 }
 
+/// Pods that must be there before a revision gets `weight_percent`: of those for this share as many may be missing, in
+/// proportion, as of all.
+pub fn present(replicas: u32, unavailable: u32, weight_percent: u32) -> u32 {
+    let present = u64::from(replicas.saturating_sub(unavailable));
+    let needed = (u64::from(carrying(replicas, weight_percent)) * present).div_ceil(u64::from(replicas.max(1)));
+    u32::try_from(needed).unwrap_or(u32::MAX)
+}
+
+/// How many of `size` pods must be available for a step to be done: all, or `replicaProgressThreshold` of them.
+pub fn enough(canary: &CanaryStrategy, size: u32) -> u32 {
+    let Some(threshold) = &canary.replica_progress_threshold else {
+        return size;
+    };
+    let value = u32::try_from(threshold.value).unwrap_or(0);
+    let wanted = if threshold.type_ == "Pods" {
+        value
+    } else {
+        carrying(size, value)
+    };
+    wanted.min(size)
+}
+
 /// Pods of the canary with a router: its share of the replicas, rounded up, at least `min_pods` (which is capped at
 /// `replicas`); zero stays zero.
 pub fn canary_with_router(replicas: u32, weight_percent: u32, min_pods: u32) -> u32 {

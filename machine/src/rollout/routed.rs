@@ -22,7 +22,7 @@ pub(super) fn act<'a>(
     traffic: &Traffic<'a>,
     status: &RolloutStatus,
 ) {
-    scale_up(turn, context, canary, status);
+    scale_up(turn, context, canary, traffic, status);
     if let Err(hold) = route(turn, context, canary, traffic, status) {
         turn.hold(hold);
     }
@@ -55,7 +55,28 @@ fn new_size(context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStat
     }
 }
 
-fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &RolloutStatus) {
+/// Size of the stable revision: all pods or, with dynamicStableScale, those for what is left to it of the traffic.
+fn stable_size(context: &Context<'_>, canary: &CanaryStrategy, traffic: &Traffic<'_>, status: &RolloutStatus) -> u32 {
+    let selects = traffic
+        .canary_service()
+        .and_then(|service| service.selected.revision.as_deref());
+    let is_ours = selects == Some(context.new_hash.as_str());
+    // What the canary Service has of another revision goes back to stable first.
+    if !canary.dynamic_stable_scale_or_default() || is_complete(context, status) || !is_ours {
+        return context.replicas;
+    }
+    let percent = wanted_percent(context, canary, traffic, status).min(100);
+    let min_pods = canary::min_pods(canary);
+    replicas::canary_with_router(context.replicas, 100 - percent, min_pods)
+}
+
+fn scale_up<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) {
     let size = new_size(context, canary, status);
     let frozen = context.rollout.spec.paused == Some(true);
     match context.new {
@@ -66,10 +87,11 @@ fn scale_up(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy,
         }
         Some(_) => {}
     }
+    let stable_size = stable_size(context, canary, traffic, status);
     if let Some(set) = context.stable(status)
-        && set.wanted < context.replicas
+        && set.wanted < stable_size
     {
-        sets::scale(turn, context, set, context.replicas);
+        sets::scale(turn, context, set, stable_size);
     }
 }
 
@@ -241,7 +263,10 @@ fn raise<'a>(
     let (Some(new), Some(service)) = (context.new, traffic.canary_service()) else {
         return Ok(());
     };
-    let needed = canary::routed_size(context.replicas, canary, status).max(1);
+    let size = canary::routed_size(context.replicas, canary, status);
+    let limits = replicas::canary_limits(canary, context.replicas);
+    let present = replicas::present(context.replicas, limits.unavailable, goal);
+    let needed = replicas::enough(canary, size).max(present.min(size)).max(1);
     let (available, settled) = (new.available, new.settled);
     if available < needed || !settled {
         return Err(Hold::NewNotAvailable {
@@ -319,7 +344,15 @@ fn scale_down<'a>(
     }
     let frozen = context.rollout.spec.paused == Some(true);
     if let Some(set) = context.stable(status) {
-        shrink(turn, context, traffic, set, context.replicas);
+        if !frozen || sets::is_resized(context, set) || status.abort == Some(true) {
+            shrink(
+                turn,
+                context,
+                traffic,
+                set,
+                stable_size(context, canary, traffic, status),
+            );
+        }
     }
     let complete = is_complete(context, status);
     // Nothing shrinks in a pause that has begun.
@@ -331,9 +364,11 @@ fn scale_down<'a>(
             shrink(turn, context, traffic, set, new_size(context, canary, status));
         }
     }
+    let is_dynamic = canary.dynamic_stable_scale_or_default();
+    let default = if is_dynamic { 0 } else { 30 };
     let delay = canary
         .scale_down_delay_seconds
-        .map_or(30, |seconds| u32::try_from(seconds).unwrap_or(0));
+        .map_or(default, |seconds| u32::try_from(seconds).unwrap_or(0));
     let kept = canary
         .scale_down_delay_revision_limit
         .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(0));
@@ -356,6 +391,11 @@ fn scale_down_aborted<'a>(
     set: &'a ReplicaSet,
 ) {
     shrink(turn, context, traffic, set, context.replicas);
+    if canary.dynamic_stable_scale_or_default() && canary.abort_scale_down_delay_seconds.is_none() {
+        // The canary goes as stable comes back: what it may still be getting is all that keeps it.
+        shrink(turn, context, traffic, set, 0);
+        return;
+    }
     let delay = canary
         .abort_scale_down_delay_seconds
         .map_or(30, |seconds| u32::try_from(seconds).unwrap_or(0));

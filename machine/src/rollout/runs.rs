@@ -1,9 +1,9 @@
-//! The AnalysisRuns of a canary: their names are committed first, then they are made, and their verdicts are taken over.
+//! The AnalysisRuns of an update: their names are committed first, then they are made, and their verdicts are taken over.
 
 use serde_json::{Value, json};
 use sluice_crds::{
-    AnalysisPhase, AnalysisRunStatusRef, CanaryStatus, CanaryStrategy, PauseCondition, PauseReason, RolloutAnalysis,
-    RolloutStatus, Time,
+    AnalysisPhase, AnalysisRunStatusRef, BlueGreenStatus, CanaryStatus, CanaryStrategy, PauseCondition, PauseReason,
+    RolloutAnalysis, RolloutStatus, Time,
 };
 use sluice_traffic::REVISION_LABEL;
 
@@ -26,9 +26,11 @@ const INSTANCE_LABEL: &str = "argo-rollouts.argoproj.io/controller-instance-id";
 
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Step(usize),
     Background,
+    PrePromotion,
+    PostPromotion,
 }
 
 impl Role {
@@ -38,6 +40,28 @@ impl Role {
         match self {
             Role::Step(index) => format!("{name}-{index}"),
             Role::Background => name,
+            Role::PrePromotion => format!("{name}-pre"),
+            Role::PostPromotion => format!("{name}-post"),
+        }
+    }
+
+    /// As the label with the kind of a run says it.
+    fn label(self) -> &'static str {
+        match self {
+            Role::Step(_) => "Step",
+            Role::Background => "Background",
+            Role::PrePromotion => "PrePromotion",
+            Role::PostPromotion => "PostPromotion",
+        }
+    }
+
+    /// As events and the reason of an abort say it, and in one word.
+    fn spoken(self) -> (&'static str, &'static str) {
+        match self {
+            Role::Step(_) => ("Step-based", "step"),
+            Role::Background => ("Background", "background"),
+            Role::PrePromotion => ("Blue/green pre-promotion", "pre-promotion"),
+            Role::PostPromotion => ("Blue/green post-promotion", "post-promotion"),
         }
     }
 
@@ -51,28 +75,45 @@ impl Role {
         }
     }
 
-    fn named(self, status: &RolloutStatus) -> Option<&AnalysisRunStatusRef> {
-        let canary = status.canary.as_ref()?;
+    pub(super) fn named(self, status: &RolloutStatus) -> Option<&AnalysisRunStatusRef> {
+        let (canary, blue_green) = (status.canary.as_ref(), status.blue_green.as_ref());
         match self {
-            Role::Step(_) => canary.current_step_analysis_run_status.as_ref(),
-            Role::Background => canary.current_background_analysis_run_status.as_ref(),
+            Role::Step(_) => canary?.current_step_analysis_run_status.as_ref(),
+            Role::Background => canary?.current_background_analysis_run_status.as_ref(),
+            Role::PrePromotion => blue_green?.pre_promotion_analysis_run_status.as_ref(),
+            Role::PostPromotion => blue_green?.post_promotion_analysis_run_status.as_ref(),
         }
     }
 
     fn slot(self, status: &mut RolloutStatus) -> &mut Option<AnalysisRunStatusRef> {
-        let canary = status.canary.get_or_insert_with(CanaryStatus::default);
         match self {
-            Role::Step(_) => &mut canary.current_step_analysis_run_status,
-            Role::Background => &mut canary.current_background_analysis_run_status,
+            Role::Step(_) | Role::Background => {
+                let canary = status.canary.get_or_insert_with(CanaryStatus::default);
+                if self == Role::Background {
+                    &mut canary.current_background_analysis_run_status
+                } else {
+                    &mut canary.current_step_analysis_run_status
+                }
+            }
+            Role::PrePromotion | Role::PostPromotion => {
+                let blue_green = status.blue_green.get_or_insert_with(BlueGreenStatus::default);
+                if self == Role::PrePromotion {
+                    &mut blue_green.pre_promotion_analysis_run_status
+                } else {
+                    &mut blue_green.post_promotion_analysis_run_status
+                }
+            }
         }
     }
 
     /// The analysis that this role runs, where the present status calls for one.
     fn analysis(self, context: &Context<'_>, status: &RolloutStatus) -> Option<RolloutAnalysis> {
-        let canary = context.canary()?;
         match self {
-            Role::Step(index) => canary::steps(canary).get(index)?.analysis.clone(),
+            Role::Step(index) => canary::steps(context.canary()?).get(index)?.analysis.clone(),
+            Role::PrePromotion => context.blue_green()?.pre_promotion_analysis.clone(),
+            Role::PostPromotion => context.blue_green()?.post_promotion_analysis.clone(),
             Role::Background => {
+                let canary = context.canary()?;
                 let background = canary.analysis.as_ref()?;
                 let from = background
                     .starting_step
@@ -86,15 +127,19 @@ impl Role {
 
 /// The runs that the present status calls for.
 fn roles(context: &Context<'_>, status: &RolloutStatus) -> Vec<Role> {
-    let Some(canary) = context.canary() else {
-        return Vec::new();
-    };
     if is_complete(context, status)
         || status.abort == Some(true)
         || status.stable_rs.as_deref().unwrap_or_default().is_empty()
     {
         return Vec::new();
     }
+    let Some(canary) = context.canary() else {
+        // Which of them is due is decided where it is named.
+        let all = [Role::PrePromotion, Role::PostPromotion];
+        let is_due = |role: &Role| role.named(status).is_some() && role.analysis(context, status).is_some();
+        let skipped = status.promote_full == Some(true);
+        return all.into_iter().filter(|role| !skipped && is_due(role)).collect();
+    };
     let all = [Role::Step(canary::index(canary, status)), Role::Background];
     all.into_iter()
         .filter(|role| role.analysis(context, status).is_some())
@@ -117,10 +162,7 @@ pub(super) fn verdict(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut R
         let Some(run) = current(context, status, role) else {
             continue;
         };
-        let (kind, what) = match role {
-            Role::Step(_) => ("Step-based", "step"),
-            Role::Background => ("Background", "background"),
-        };
+        let (kind, what) = role.spoken();
         let slot = role.slot(status).as_mut()?;
         let changed = slot.status != run.phase;
         slot.status = run.phase.clone();
@@ -184,7 +226,16 @@ pub(super) fn step_phase(
     canary: &CanaryStrategy,
     status: &RolloutStatus,
 ) -> Option<AnalysisPhase> {
-    let role = Role::Step(canary::index(canary, status));
+    phase(turn, context, status, Role::Step(canary::index(canary, status)))
+}
+
+/// Phase of the present run of a role; `None` while there is none. Anything but success is why the Rollout waits.
+pub(super) fn phase(
+    turn: &mut Turn<'_>,
+    context: &Context<'_>,
+    status: &RolloutStatus,
+    role: Role,
+) -> Option<AnalysisPhase> {
     let name = role
         .named(status)
         .map_or_else(|| role.base_name(context), |named| named.name.clone());
@@ -216,28 +267,46 @@ pub(super) fn name_current(
             }
             continue;
         }
-        if role
-            .named(status)
-            .is_some_and(|named| role.attempt(context, &named.name).is_some())
-        {
-            continue;
-        }
-        let Fact::Known(runs) = &context.world.runs else {
-            turn.hold(Hold::Unknown {
-                what: "the AnalysisRuns".to_owned(),
-                why: crate::Why::Syncing,
-            });
-            continue;
-        };
-        let base = role.base_name(context);
-        let attempts = runs.keys().filter_map(|name| role.attempt(context, name)).max();
-        let name = attempts.map_or_else(|| base.clone(), |attempt| format!("{base}.{}", attempt + 1));
-        *role.slot(status) = Some(AnalysisRunStatusRef {
-            name,
-            status: AnalysisPhase::Pending,
-            message: None,
-        });
+        name_one(turn, context, status, role);
     }
+}
+
+/// Gives the run of a role its name, unless it has one. The name is committed before the run is made.
+pub(super) fn name_one(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, role: Role) {
+    if role
+        .named(status)
+        .is_some_and(|named| role.attempt(context, &named.name).is_some())
+    {
+        return;
+    }
+    let Fact::Known(runs) = &context.world.runs else {
+        turn.hold(Hold::Unknown {
+            what: "the AnalysisRuns".to_owned(),
+            why: crate::Why::Syncing,
+        });
+        return;
+    };
+    let base = role.base_name(context);
+    let attempts = runs.keys().filter_map(|name| role.attempt(context, name)).max();
+    let name = attempts.map_or_else(|| base.clone(), |attempt| format!("{base}.{}", attempt + 1));
+    *role.slot(status) = Some(AnalysisRunStatusRef {
+        name,
+        status: AnalysisPhase::Pending,
+        message: None,
+    });
+}
+
+/// Whether an analysis before or after a promotion has not ended.
+pub(super) fn is_waiting(status: &RolloutStatus) -> bool {
+    [Role::PrePromotion, Role::PostPromotion]
+        .iter()
+        .filter_map(|role| role.named(status))
+        .any(|run| !run.status.completed())
+}
+
+/// Forgets the runs that the status names.
+pub(super) fn forget(status: &mut RolloutStatus) {
+    status.runs_mut().for_each(|run| *run = None);
 }
 
 /// Makes the runs that the status names, and ends all others.
@@ -310,10 +379,7 @@ fn object(context: &Context<'_>, status: &RolloutStatus, role: Role, name: &str)
     let attempt = role.attempt(context, name).unwrap_or(0);
     labels.insert(REVISION_LABEL.to_owned(), context.new_hash.clone());
     labels.insert(ATTEMPT_LABEL.to_owned(), attempt.to_string());
-    labels.insert(
-        TYPE_LABEL.to_owned(),
-        if role == Role::Background { "Background" } else { "Step" }.to_owned(),
-    );
+    labels.insert(TYPE_LABEL.to_owned(), role.label().to_owned());
     if let Role::Step(index) = role {
         labels.insert(STEP_LABEL.to_owned(), index.to_string());
     }

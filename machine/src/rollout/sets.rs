@@ -6,7 +6,9 @@ use sluice_crds::{RolloutStatus, Time};
 use sluice_traffic::REVISION_LABEL;
 
 use super::{
+    affinity,
     context::{Context, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, is_complete, revision_of, template_labels},
+    metadata,
     traffic::{Need, Traffic},
     turn::Turn,
 };
@@ -26,9 +28,23 @@ pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) 
     let mut labels = template_labels(&template);
     labels.insert(REVISION_LABEL.to_owned(), context.new_hash.clone());
     template["metadata"]["labels"] = json!(labels);
+    let stable = context
+        .rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.stable_rs.as_deref());
+    if let (Some(rules), Some(stable)) = (context.anti_affinity(), stable.filter(|hash| !hash.is_empty())) {
+        affinity::inject(&mut template, rules, stable);
+    }
     if let Some(id) = &context.world.settings.instance_id {
         labels.insert(INSTANCE_LABEL.to_owned(), id.clone());
     }
+    let mut annotations = json!({
+        (REVISION_ANNOTATION): context.revision.to_string(),
+        (DESIRED_ANNOTATION): context.replicas.to_string(),
+        (TEMPLATE_ANNOTATION): context.checked.template_id,
+    });
+    metadata::inject(context, &mut template, &mut annotations);
     let mut selector = json!(context.rollout.spec.selector);
     selector["matchLabels"][REVISION_LABEL] = Value::from(context.new_hash.as_str());
     let object = json!({
@@ -37,11 +53,7 @@ pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) 
         "metadata": {
             "name": name,
             "labels": labels,
-            "annotations": {
-                (REVISION_ANNOTATION): context.revision.to_string(),
-                (DESIRED_ANNOTATION): context.replicas.to_string(),
-                (TEMPLATE_ANNOTATION): context.checked.template_id,
-            },
+            "annotations": annotations,
         },
         "spec": {
             "replicas": replicas,
@@ -104,7 +116,7 @@ pub(super) fn owner_reference(context: &Context<'_>) -> Value {
 }
 
 /// Plans a patch. There is one for each ReplicaSet: a second one would meet the resourceVersion that the first has changed.
-fn patch(turn: &mut Turn<'_>, set: &ReplicaSet, replicas: Option<(u32, u32)>, patch: Value) {
+pub(super) fn patch(turn: &mut Turn<'_>, set: &ReplicaSet, replicas: Option<(u32, u32)>, patch: Value) {
     let earlier = turn.effects.iter_mut().find_map(|effect| match effect {
         Effect::PatchReplicaSet {
             name, replicas, patch, ..

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sluice_traffic::ObjectRef;
 
-use crate::{Answer, Ask, Effect, Endpoints, Event, EventKind, Fact, Hold, Memory, Why, World};
+use crate::{Answer, Ask, Effect, Endpoints, Event, EventKind, Fact, Hold, Memory, Pod, ReplicaSet, Why, World};
 
 /// An answer is used for this long; then the question is asked again.
 const FRESH: SignedDuration = SignedDuration::from_millis(400);
@@ -131,7 +131,7 @@ impl<'a> Turn<'a> {
                 self.wake(self.now + UNANSWERED);
                 Some(fact)
             }
-            Answer::Endpoints(_) => None,
+            Answer::Endpoints(_) | Answer::Pods(_) => None,
         }
     }
 
@@ -143,7 +143,19 @@ impl<'a> Turn<'a> {
         };
         match self.answer(ask)? {
             Answer::Endpoints(fact) => Some(fact),
-            Answer::Defaults(_) => None,
+            Answer::Defaults(_) | Answer::Pods(_) => None,
+        }
+    }
+
+    /// The pods of a ReplicaSet; `None` when they had to be asked for.
+    pub fn pods(&mut self, set: &ReplicaSet) -> Option<&'a Fact<Vec<Pod>>> {
+        let ask = Ask::Pods {
+            replica_set: set.name.clone(),
+            resource_version: set.resource_version.clone(),
+        };
+        match self.answer(ask)? {
+            Answer::Pods(fact) => Some(fact),
+            Answer::Defaults(_) | Answer::Endpoints(_) => None,
         }
     }
 

@@ -1,12 +1,23 @@
 //! The blue-green strategy.
 
-use sluice_crds::BlueGreenStrategy;
+use sluice_crds::{BlueGreenStrategy, LabelSelector};
 
-use super::{analysis, canary::anti_affinity, report::Report};
+use super::{analysis, canary::anti_affinity, report::Report, template};
 
 const AT: &str = "spec.strategy.blueGreen";
 
-pub(super) fn check(report: &mut Report, blue_green: &BlueGreenStrategy, revision_history_limit: i32) {
+pub(super) fn check(
+    report: &mut Report,
+    blue_green: &BlueGreenStrategy,
+    selector: Option<&LabelSelector>,
+    revision_history_limit: i32,
+) {
+    for (name, metadata) in [
+        ("previewMetadata", &blue_green.preview_metadata),
+        ("activeMetadata", &blue_green.active_metadata),
+    ] {
+        template::role_metadata(report, &format!("{AT}.{name}"), metadata.as_ref(), selector);
+    }
     let preview = blue_green.preview_service.as_deref().unwrap_or_default();
     if blue_green.active_service.is_empty() {
         let path = format!("{AT}.activeService");

@@ -1,17 +1,28 @@
 //! The canary strategy.
 
-use sluice_crds::{AntiAffinity, CanaryStrategy, TrafficRouting};
+use sluice_crds::{AntiAffinity, CanaryStrategy, LabelSelector, TrafficRouting};
 
 use super::{
     analysis,
     report::{Report, is_empty},
-    routing, steps,
+    routing, steps, template,
 };
 
 const AT: &str = "spec.strategy.canary";
 
-pub(super) fn check(report: &mut Report, canary: &CanaryStrategy, namespace: Option<&str>) {
+pub(super) fn check(
+    report: &mut Report,
+    canary: &CanaryStrategy,
+    selector: Option<&LabelSelector>,
+    namespace: Option<&str>,
+) {
     counts(report, canary);
+    for (name, metadata) in [
+        ("canaryMetadata", &canary.canary_metadata),
+        ("stableMetadata", &canary.stable_metadata),
+    ] {
+        template::role_metadata(report, &format!("{AT}.{name}"), metadata.as_ref(), selector);
+    }
     services(report, canary);
     if let Some(affinity) = &canary.anti_affinity {
         anti_affinity(report, &format!("{AT}.antiAffinity"), affinity);
@@ -51,6 +62,8 @@ fn counts(report: &mut Report, canary: &CanaryStrategy) {
         report.not_negative(format!("{at}.value"), Some(threshold.value));
         let known = ["Percent", "Pods"].contains(&threshold.type_.as_str());
         report.add_if(!known, format!("{at}.type"), "must be Percent or Pods");
+        let too_much = threshold.type_ == "Percent" && threshold.value > 100;
+        report.add_if(too_much, format!("{at}.value"), "must be a percentage from 0 to 100");
     }
 }
 
@@ -75,8 +88,12 @@ fn services(report: &mut Report, canary: &CanaryStrategy) {
         );
     }
     let routing = canary.traffic_routing.as_ref();
-    let fit =
-        |routing: &TrafficRouting| routing.alb.is_some() || routing.istio.is_some() || routing::has_plugin(routing);
+    let fit = |routing: &TrafficRouting| {
+        routing.alb.is_some()
+            || routing.istio.is_some()
+            || routing.gateway_api.is_some()
+            || routing::has_plugin(routing)
+    };
     if !routing.is_some_and(fit) {
         report.add(
             &at,

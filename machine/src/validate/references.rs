@@ -1,9 +1,9 @@
 //! What only other objects can tell: what a Rollout names and is not there, or is not fit, or is refused. Such problems heal
 //! when the other object does.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use sluice_analysis::template;
+use sluice_analysis::{metric, template};
 use sluice_crds::{Rollout, RolloutAnalysis};
 use sluice_traffic::{REVISION_LABEL, routers::service};
 
@@ -21,7 +21,7 @@ pub fn references(world: &World) -> Vec<Problem> {
             Some(Fact::Unknown(_)) | None => {}
         }
     }
-    for (path, analysis) in analyses(&world.rollout) {
+    for (path, analysis) in world.rollout.spec.analyses() {
         templates(&mut problems, world, &path, &analysis);
     }
     problems.extend(refusal(world));
@@ -46,6 +46,7 @@ fn problem(path: impl Into<String>, problem: impl Into<String>) -> Problem {
 /// The Services that a Rollout names, with the field that names each.
 fn services(rollout: &Rollout) -> impl Iterator<Item = (&'static str, &str)> {
     let canary = rollout.spec.canary();
+    let ping_pong = canary.and_then(|canary| canary.ping_pong.as_ref());
     let blue_green = rollout.spec.blue_green();
     let named = [
         (
@@ -55,6 +56,14 @@ fn services(rollout: &Rollout) -> impl Iterator<Item = (&'static str, &str)> {
         (
             "spec.strategy.canary.canaryService",
             canary.and_then(|canary| canary.canary_service.as_ref()),
+        ),
+        (
+            "spec.strategy.canary.pingPong.pingService",
+            ping_pong.map(|services| &services.ping_service),
+        ),
+        (
+            "spec.strategy.canary.pingPong.pongService",
+            ping_pong.map(|services| &services.pong_service),
         ),
         (
             "spec.strategy.blueGreen.activeService",
@@ -93,26 +102,12 @@ fn service_problems(rollout: &Rollout, path: &str, name: &str, value: &serde_jso
     })
 }
 
-/// The analyses of a Rollout, with the field of each.
-fn analyses(rollout: &Rollout) -> Vec<(String, Cow<'_, RolloutAnalysis>)> {
-    let Some(canary) = rollout.spec.canary() else {
-        return Vec::new();
-    };
-    let background = canary.analysis.as_ref().map(|background| {
-        let path = "spec.strategy.canary.analysis".to_owned();
-        (path, Cow::Owned(background.analysis()))
-    });
-    let steps = canary.steps.iter().flatten().enumerate().filter_map(|(index, step)| {
-        let path = format!("spec.strategy.canary.steps[{index}].analysis");
-        Some((path, Cow::Borrowed(step.analysis.as_ref()?)))
-    });
-    background.into_iter().chain(steps).collect()
-}
-
 /// The templates of an analysis must be there and right, those that they name in turn too, and fit together.
 fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &RolloutAnalysis) {
     let named = analysis.templates.as_deref().unwrap_or_default();
     let mut seen = BTreeSet::new();
+    // Only what runs beside the steps may go on for ever.
+    let must_end = path != "spec.strategy.canary.analysis";
     let mut all_right = true;
     for (index, reference) in named.iter().enumerate() {
         let path = format!("{path}.templates[{index}].templateName");
@@ -129,6 +124,22 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
                 }
                 continue;
             };
+            if must_end {
+                let endless = spec
+                    .metrics
+                    .iter()
+                    .flatten()
+                    .filter(|metric| metric::is_endless(metric));
+                problems.extend(endless.map(|metric| {
+                    let text = format!(
+                        "{} {} has metric {} which runs indefinitely: give it a count",
+                        kind(&template),
+                        template.name,
+                        metric.name
+                    );
+                    problem(path.clone(), text)
+                }));
+            }
             let own = spec.problems();
             all_right &= own.is_empty();
             problems.extend(
@@ -159,12 +170,16 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
 }
 
 fn shown(template: &TemplateRef) -> String {
-    let kind = if template.cluster_scope {
+    let (kind, name) = (kind(template), &template.name);
+    format!("{kind} '{name}'")
+}
+
+fn kind(template: &TemplateRef) -> &'static str {
+    if template.cluster_scope {
         "ClusterAnalysisTemplate"
     } else {
         "AnalysisTemplate"
-    };
-    format!("{kind} '{}'", template.name)
+    }
 }
 
 /// What the API server says about the pod template. It knows more than we do: all rules of pods, and those of its cluster.

@@ -36,6 +36,11 @@ fn numbers(report: &mut Report, spec: &RolloutSpec) {
     report.not_negative("spec.replicas", spec.replicas);
     report.not_negative("spec.minReadySeconds", spec.min_ready_seconds);
     report.not_negative("spec.revisionHistoryLimit", spec.revision_history_limit);
+    let window = spec.rollback_window.as_ref();
+    report.not_negative(
+        "spec.rollbackWindow.revisions",
+        window.and_then(|window| window.revisions),
+    );
     report.not_negative("spec.progressDeadlineSeconds", spec.progress_deadline_seconds);
     if spec.progress_deadline_seconds_or_default() <= spec.min_ready_seconds_or_default() {
         report.add("spec.progressDeadlineSeconds", "must be greater than minReadySeconds");
@@ -89,10 +94,10 @@ fn strategy(report: &mut Report, rollout: &Rollout) {
     }
     if let Some(canary) = spec.canary() {
         let namespace = rollout.metadata.namespace.as_deref();
-        canary::check(report, canary, namespace);
+        canary::check(report, canary, spec.selector.as_ref(), namespace);
     }
     if let Some(blue_green) = spec.blue_green() {
         let history = spec.revision_history_limit.unwrap_or(defaults::REVISION_HISTORY_LIMIT);
-        blue_green::check(report, blue_green, history);
+        blue_green::check(report, blue_green, spec.selector.as_ref(), history);
     }
 }

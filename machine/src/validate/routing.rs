@@ -59,7 +59,7 @@ fn others(routing: &TrafficRouting) -> [(&'static str, bool); 8] {
     ]
 }
 
-/// Only subsets of an Istio `DestinationRule`, and ping-pong with ALB or Istio, do without the pair of Services.
+/// Only subsets of an Istio `DestinationRule`, and ping-pong, do without the pair of Services.
 fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &TrafficRouting) {
     let ping_pong = canary.ping_pong.is_some();
     let alb = routing.alb.is_some() && !ping_pong;
@@ -73,12 +73,10 @@ fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &Traffi
         || routing.ambassador.is_some()
         || routing.nginx.is_some()
         || routing.app_mesh.is_some()
-        || routing.traefik.is_some()
-        || routing.gateway_api.is_some()
-        || routing
-            .plugins
-            .as_ref()
-            .is_some_and(|plugins| plugins.contains_key(references::GATEWAY_API_PLUGIN));
+        || routing.traefik.is_some();
+    let plugins = routing.plugins.as_ref();
+    let is_plugin = plugins.is_some_and(|plugins| plugins.contains_key(references::GATEWAY_API_PLUGIN));
+    let always = always || !ping_pong && (routing.gateway_api.is_some() || is_plugin);
     if !(alb || istio || always) {
         return;
     }

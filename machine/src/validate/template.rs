@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sluice_crds::{LabelSelector, RolloutSpec};
+use sluice_crds::{LabelSelector, PodTemplateMetadata, RolloutSpec};
+use sluice_traffic::REVISION_LABEL;
 
 use super::report::Report;
 use crate::read;
@@ -156,6 +157,35 @@ fn check_pod(report: &mut Report, template: &Value) {
                 "Duplicate value: another container has this name",
             );
         }
+    }
+}
+
+/// Labels and annotations that pods have while they play a role. They must be such, and leave alone what finds the pods.
+pub(super) fn role_metadata(
+    report: &mut Report,
+    at: &str,
+    metadata: Option<&PodTemplateMetadata>,
+    selector: Option<&LabelSelector>,
+) {
+    let Some(metadata) = metadata else { return };
+    for (key, value) in metadata.labels.iter().flatten() {
+        let path = format!("{at}.labels[{key}]");
+        let labels = selector.and_then(|selector| selector.match_labels.as_ref());
+        if key == REVISION_LABEL || labels.is_some_and(|labels| labels.contains_key(key)) {
+            report.add(path, "is a label of spec.selector: pods would no longer be found");
+        } else if !is_label_key(key) || !is_label_value(value) {
+            report.add(
+                path,
+                format!("\"{value}\" with this key is not a label that a pod can have"),
+            );
+        }
+    }
+    for key in metadata.annotations.iter().flat_map(|annotations| annotations.keys()) {
+        report.add_if(
+            !is_label_key(key),
+            format!("{at}.annotations[{key}]"),
+            "is no name of an annotation",
+        );
     }
 }
 

@@ -9,7 +9,6 @@ use sluice_machine::{Fact, Memory, Settings, Template, TemplateRef, Why, World, 
 use sluice_traffic::ObjectRef;
 
 use super::{Document, Finding, Problem};
-use crate::explain::pair;
 
 /// Manifests leave the namespace to whoever applies them: such an object is in the namespace of whatever names it.
 #[derive(Debug)]
@@ -138,7 +137,7 @@ fn route_problems(world: &World) -> Vec<Problem> {
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let problem = |router: &sluice_traffic::Router| {
         let value = world.routes.get(&router.object(namespace))?.known()?;
-        let problem = router.observe(value, pair(&world.rollout)).err()?;
+        let problem = router.observe(value, references::pair(&world.rollout)).err()?;
         let text = format!(
             "{} {}: {}: {}",
             problem.object.kind, problem.object.name, problem.path, problem.problem
@@ -150,20 +149,8 @@ fn route_problems(world: &World) -> Vec<Problem> {
 
 /// Arguments that no template knows, where all templates are given.
 fn argument_problems(world: &World) -> Vec<Problem> {
-    let Some(canary) = world.rollout.spec.canary() else {
-        return Vec::new();
-    };
-    let background = canary.analysis.as_ref();
-    let background = background.map(|analysis| ("spec.strategy.canary.analysis".to_owned(), analysis.analysis()));
-    let steps = canary.steps.iter().flatten().enumerate();
-    let steps = steps.filter_map(|(index, step)| {
-        Some((
-            format!("spec.strategy.canary.steps[{index}].analysis"),
-            step.analysis.clone()?,
-        ))
-    });
     let mut problems = Vec::new();
-    for (path, analysis) in background.into_iter().chain(steps) {
+    for (path, analysis) in world.rollout.spec.analyses() {
         let templates = analysis.templates.as_deref().unwrap_or_default();
         let lookup = |cluster_scope: bool, name: &str| world.template_spec(cluster_scope, name);
         let Ok(flattened) = template::flatten(templates, &lookup) else {

@@ -7,7 +7,7 @@ use sluice_machine::{Answer, Ask, Fact, Plan, World, references, rollout::canary
 use sluice_traffic::{Acknowledgement, Observed, Router, Weights, registry::Pair, routers::service};
 
 use super::RevisionView;
-use crate::{explain::pair, text};
+use crate::text;
 
 /// A route object and the share of the canary on it.
 #[derive(Clone, Debug, Serialize)]
@@ -101,7 +101,7 @@ fn wanted(world: &World) -> Option<u32> {
 
 /// All route objects that the Rollout names.
 pub fn routes(world: &World, plan: &Plan, now: Timestamp) -> Vec<RouteView> {
-    let pair = pair(&world.rollout);
+    let pair = references::pair(&world.rollout);
     references::routers(&world.rollout)
         .iter()
         .map(|router| route(world, plan, now, router, pair))
@@ -186,21 +186,16 @@ fn share(weights: &Weights, pair: Pair<'_>) -> u32 {
 
 /// The Services that the Rollout names.
 pub fn services(world: &World, revisions: &[RevisionView]) -> Vec<ServiceView> {
-    let spec = &world.rollout.spec;
-    let mut named = Vec::new();
-    if let Some(canary) = spec.canary() {
-        named.push(("stable", canary.stable_service.clone()));
-        named.push(("canary", canary.canary_service.clone()));
-    }
-    if let Some(blue_green) = spec.blue_green() {
-        named.push(("active", Some(blue_green.active_service.clone())));
-        named.push(("preview", blue_green.preview_service.clone()));
-    }
-    let named = named
-        .into_iter()
-        .filter_map(|(role, name)| Some((role, name.filter(|name| !name.is_empty())?)));
+    let pair = references::pair(&world.rollout);
+    let named = if world.rollout.spec.blue_green().is_some() {
+        [("active", pair.stable), ("preview", pair.canary)]
+    } else {
+        [("stable", pair.stable), ("canary", pair.canary)]
+    };
     named
-        .map(|(role, name)| service(world, revisions, role, name))
+        .into_iter()
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(role, name)| service(world, revisions, role, name.to_owned()))
         .collect()
 }
 

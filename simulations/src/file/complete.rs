@@ -88,16 +88,15 @@ impl Completed {
                 self.add(&key, spec, &format!("which Rollout {} names", rollout.name));
             }
         }
-        let canary = object.spec.canary();
-        let pair = canary.and_then(|canary| canary.stable_service.as_ref().zip(canary.canary_service.as_ref()));
+        let pair = references::pair(object);
         for route in &names.routes {
             let Some(kind) = Kind::of(&route.api_version, &route.kind) else {
                 continue;
             };
             let key = Key::new(kind, &route.namespace, &route.name);
-            if let Some((stable, new)) = pair.filter(|_| !self.has(&key)) {
+            if !pair.stable.is_empty() && !pair.canary.is_empty() && !self.has(&key) {
                 let spec = json!({"parentRefs": [{"name": "gateway"}], "rules": [{"backendRefs": [
-                    {"name": stable, "port": 80, "weight": 100}, {"name": new, "port": 80, "weight": 0},
+                    {"name": pair.stable, "port": 80, "weight": 100}, {"name": pair.canary, "port": 80, "weight": 0},
                 ]}]});
                 self.add(&key, spec, &format!("which Rollout {} names", rollout.name));
             }

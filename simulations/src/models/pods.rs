@@ -9,7 +9,8 @@ use crate::kernel::{Actor, Kernel};
 use crate::models::Models;
 use crate::random::Millis;
 use crate::series::Latency;
-use crate::store::Key;
+use crate::shell::PodWrite;
+use crate::store::{Key, Kind};
 
 /// A node that stopped answering is noticed after 40 s (the node controller's default grace period).
 const NODE_MONITOR_GRACE: SignedDuration = SignedDuration::from_secs(40);
@@ -112,6 +113,7 @@ pub(crate) struct Pod {
     /// Whether it has the first template of its Rollout.
     pub(crate) is_first: bool,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) annotations: Arc<BTreeMap<String, String>>,
     pub(crate) node: usize,
     pub(crate) born: Timestamp,
     pub(crate) ready_since: Option<Timestamp>,
@@ -129,6 +131,7 @@ pub(crate) struct PodTemplate {
     pub(crate) version: Arc<str>,
     pub(crate) is_first: bool,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) annotations: Arc<BTreeMap<String, String>>,
 }
 
 /// All pods.
@@ -185,6 +188,7 @@ impl Models {
             version: template.version.clone(),
             is_first: template.is_first,
             labels: template.labels.clone(),
+            annotations: template.annotations.clone(),
             node,
             born: kernel.clock.now(),
             ready_since: None,
@@ -219,6 +223,45 @@ impl Models {
         };
         kernel.clock.after(linger, Actor::PodGone(id));
         self.pod_changed(kernel, id, &set);
+    }
+
+    /// The pods of a ReplicaSet beside a Rollout, as the API server tells of them.
+    pub(crate) fn pods_of(&self, rollout: &Key, set: &str) -> Vec<sluice_machine::Pod> {
+        let key = rollout.beside(Kind::ReplicaSet, set);
+        let pods = self.pods.of_set(&key);
+        pods.map(|(id, pod)| sluice_machine::Pod {
+            name: format!("{set}-{}", id.0),
+            uid: id.0.to_string(),
+            // Times in objects have whole seconds.
+            created_at: Timestamp::from_second(pod.born.as_second()).unwrap_or(pod.born),
+            ready: pod.ready_since.is_some(),
+            deleting: pod.deleting,
+            labels: (*pod.labels).clone(),
+            annotations: (*pod.annotations).clone(),
+        })
+        .collect()
+    }
+
+    /// Evicts a pod, or changes its labels and annotations.
+    pub(crate) fn write_pod(&mut self, kernel: &mut Kernel, write: &PodWrite) {
+        let Some(id) = write.uid.parse().ok().map(PodId) else {
+            return;
+        };
+        let Some(patch) = &write.patch else {
+            self.disturb(kernel.clock.now());
+            return self.delete_pod(kernel, id);
+        };
+        let Some(pod) = self.pods.all.get_mut(&id) else { return };
+        for (name, words) in [("labels", &mut pod.labels), ("annotations", &mut pod.annotations)] {
+            let words = Arc::make_mut(words);
+            for (key, value) in patch[name].as_object().into_iter().flatten() {
+                match value.as_str() {
+                    Some(value) => words.insert(key.clone(), value.to_owned()),
+                    None => words.remove(key),
+                };
+            }
+        }
+        self.pod_endpoints_changed(kernel, id);
     }
 
     pub(crate) fn pod_ready(&mut self, kernel: &mut Kernel, id: PodId) {

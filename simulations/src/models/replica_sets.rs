@@ -90,12 +90,13 @@ fn rank(pod: &Pod) -> Rank {
 impl Models {
     fn pod_template(&mut self, set: &Value) -> PodTemplate {
         let template = &set["spec"]["template"];
-        let labels: BTreeMap<String, String> = template["metadata"]["labels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-            .collect();
+        let words = |name: &str| -> BTreeMap<String, String> {
+            let words = template["metadata"][name].as_object().into_iter().flatten();
+            words
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect()
+        };
+        let labels = words("labels");
         let image = template["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
         let hash: Arc<str> = labels.get(REVISION_LABEL).map_or("", String::as_str).into();
         let owner = owner_uids(set).next().unwrap_or_default().to_owned();
@@ -105,6 +106,7 @@ impl Models {
             hash,
             version: image.into(),
             labels: Arc::new(labels),
+            annotations: Arc::new(words("annotations")),
         }
     }
 }

@@ -30,12 +30,8 @@ pub(super) fn share_acknowledged(key: &Key, rollout: &Rollout, newest: &str, pre
             Some(Key::new(kind, &object.namespace, &object.name))
         })
         .collect();
-    let canary = rollout.spec.canary()?;
-    let services: Vec<Key> = [&canary.stable_service, &canary.canary_service]
-        .into_iter()
-        .flatten()
-        .map(|name| key.beside(Kind::Service, name))
-        .collect();
+    let pair = sluice_machine::references::pair(rollout);
+    let services = [pair.stable, pair.canary].map(|name| key.beside(Kind::Service, name));
     let (mut all, mut of_newest) = (0, 0);
     for rules in routes.iter().filter_map(|route| present.acknowledged.get(route)) {
         for (service, weight) in rules

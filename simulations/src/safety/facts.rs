@@ -46,6 +46,16 @@ impl Facts {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let steps = canary["steps"].as_array();
         let has = |field: &str| steps.into_iter().flatten().any(|step| step.get(field).is_some());
+        let ping_pong = &canary["pingPong"];
+        let (stable_service, canary_service) = if is_blue_green {
+            (&blue_green["activeService"], &blue_green["previewService"])
+        } else if !ping_pong.is_object() {
+            (&canary["stableService"], &canary["canaryService"])
+        } else if status["canary"]["stablePingPong"] == "pong" {
+            (&ping_pong["pongService"], &ping_pong["pingService"])
+        } else {
+            (&ping_pong["pingService"], &ping_pong["pongService"])
+        };
         let pause = status["pauseConditions"]
             .as_array()
             .into_iter()
@@ -54,16 +64,8 @@ impl Facts {
         Facts {
             replicas,
             max_unavailable: max_unavailable(canary, replicas),
-            stable_service: text(if is_blue_green {
-                &blue_green["activeService"]
-            } else {
-                &canary["stableService"]
-            }),
-            canary_service: text(if is_blue_green {
-                &blue_green["previewService"]
-            } else {
-                &canary["canaryService"]
-            }),
+            stable_service: text(stable_service),
+            canary_service: text(canary_service),
             blue_green: is_blue_green,
             has_router: canary["trafficRouting"].is_object(),
             dynamic_stable: canary["dynamicStableScale"] == true,

@@ -48,6 +48,14 @@ impl Process {
             if !decided.writes.iter().any(|write| write.commits) {
                 task.committed(&mut kernel, key);
             }
+            if decided
+                .writes
+                .iter()
+                .any(|write| matches!(write.request, Request::Pod(_)))
+            {
+                // What follows is the doing of the pods, which stand still here.
+                return Ok(round);
+            }
             let mut writes = decided.writes.into_iter().peekable();
             while let Some(requested) = writes.next() {
                 if let Some(effect) = requested.guarded.as_ref().filter(|_| self.config.guarded)

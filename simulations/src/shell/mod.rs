@@ -30,7 +30,8 @@ use crate::store::{Key, Kind};
 use cache::{Cache, Readiness};
 use rollout::RolloutTask;
 use run::{RunResult, RunTask};
-use writes::{Failed, Requested};
+pub(crate) use writes::PodWrite;
+use writes::{Failed, Request, Requested};
 
 /// The kinds that a controller watches.
 const WATCHED: [Kind; 7] = [
@@ -422,7 +423,12 @@ impl Process {
             }
         }
         match writes::perform(kernel, self.number, &mut self.cache, key, &requested) {
-            Ok(object) => self.written(kernel, models, key, &requested, object.as_deref()),
+            Ok(object) => {
+                if let Request::Pod(write) = &requested.request {
+                    models.write_pod(kernel, write);
+                }
+                self.written(kernel, models, key, &requested, object.as_deref());
+            }
             Err(Failed::Crash) => self.crash(kernel),
             Err(Failed::TimedOut) => {
                 let wait = kernel.random.millis(&self.config.timeout);

@@ -278,6 +278,8 @@ impl RolloutTask {
         match ask {
             Ask::Defaults { .. } if fails => Answer::Defaults(Fact::Unknown(failed())),
             Ask::Endpoints { .. } if fails => Answer::Endpoints(Fact::Unknown(failed())),
+            Ask::Pods { .. } if fails => Answer::Pods(Fact::Unknown(failed())),
+            Ask::Pods { replica_set, .. } => Answer::Pods(Fact::Known(models.pods_of(key, replica_set))),
             Ask::Defaults { template } => Answer::Defaults(self.defaults(kernel, key, template)),
             Ask::Endpoints { service, .. } => {
                 let mut ready = BTreeMap::new();

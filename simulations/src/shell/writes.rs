@@ -31,6 +31,16 @@ pub(super) enum Request {
     Create(Value),
     Patch(Part, Value),
     Delete(Preconditions),
+    Pod(PodWrite),
+}
+
+/// A write on a pod. Pods are not in the store; the models carry it out.
+#[derive(Clone, Debug)]
+pub(crate) struct PodWrite {
+    /// The uid of the pod, which is its number.
+    pub(crate) uid: String,
+    /// Merge patch of its metadata; without one it is evicted.
+    pub(crate) patch: Option<Value>,
 }
 
 /// Why a write ends a plan.
@@ -134,6 +144,11 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }
         Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
+        Effect::EvictPod { name, uid, .. } => (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch: None })),
+        Effect::PatchPod { name, uid, mut patch } => {
+            let patch = Some(patch["metadata"].take());
+            (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch }))
+        }
         Effect::CreateRun { name, object } => (rollout.beside(Kind::AnalysisRun, &name), created(object)),
         Effect::TerminateRun {
             name,
@@ -167,6 +182,12 @@ pub(super) fn route_key(route: &ObjectRef) -> Key {
     Key::new(kind, &route.namespace, &route.name)
 }
 
+/// The ReplicaSet of a pod, by the pod's name.
+fn pod_set(rollout: &Key, pod: &str) -> Key {
+    let set = pod.rsplit_once('-').map_or(pod, |(set, _)| set);
+    rollout.beside(Kind::ReplicaSet, set)
+}
+
 /// Sends a request, with the fault that is due, if any.
 pub(super) fn perform(
     kernel: &mut Kernel,
@@ -181,6 +202,14 @@ pub(super) fn perform(
     if let Some(fault) = fault {
         let text = || format!("{}: {}", fault, requested.target);
         kernel.happens(None, RowKind::Fault, text);
+    }
+    if let Request::Pod(_) = requested.request {
+        return match fault {
+            None => Ok(None),
+            Some(WriteFault::CrashBefore | WriteFault::CrashAfter) => Err(Failed::Crash),
+            Some(WriteFault::TimeoutLost | WriteFault::TimeoutApplied) => Err(Failed::TimedOut),
+            Some(WriteFault::Conflict | WriteFault::Server(_)) => Err(Failed::Refused),
+        };
     }
     let outcome = match fault {
         Some(WriteFault::CrashBefore) => return Err(Failed::Crash),
@@ -267,6 +296,8 @@ fn send(kernel: &mut Kernel, process: usize, requested: &Requested) -> Result<Op
             .store
             .delete(now, by, key, only)
             .map(|()| kernel.store.get(key).cloned()),
+        // The models carry it out.
+        Request::Pod(_) => Ok(None),
     }
 }
 
@@ -283,6 +314,11 @@ fn describe(process: usize, number: u64, requested: &Requested, fault: Option<Wr
             format!(" {patch}"),
         ),
         Request::Delete(_) => ("deletes", String::new()),
+        Request::Pod(PodWrite { uid, patch: None }) => ("evicts pod", format!(" {uid}")),
+        Request::Pod(PodWrite {
+            uid,
+            patch: Some(patch),
+        }) => ("patches pod", format!(" {uid} {patch}")),
     };
     format!(
         "controller-{process} #{number}{fault} {verb} {}{text}",

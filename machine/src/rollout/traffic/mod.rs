@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde_json::Value;
+use sluice_crds::RolloutStatus;
 use sluice_traffic::{Dest, ObjectRef, Observed, Router, Split, Weights, eff, registry::Pair, routers::service};
 
 pub(super) use settling::Settling;
@@ -90,32 +91,20 @@ impl Need {
 }
 
 impl<'a> Traffic<'a> {
-    /// Reads routes and Services.
-    pub fn read(context: &Context<'a>) -> Traffic<'a> {
-        let canary = context.canary();
-        let name = |name: Option<&'a String>| name.map_or("", String::as_str);
-        let (stable_name, canary_name) = match (canary, context.blue_green()) {
-            (Some(canary), _) => (
-                name(canary.stable_service.as_ref()),
-                name(canary.canary_service.as_ref()),
-            ),
-            (None, Some(blue_green)) => (
-                blue_green.active_service.as_str(),
-                name(blue_green.preview_service.as_ref()),
-            ),
-            (None, None) => ("", ""),
-        };
+    /// Reads routes and Services. With pingPong `status` tells which Service is which.
+    pub fn read(context: &Context<'a>, status: Option<&RolloutStatus>) -> Traffic<'a> {
+        let pair = references::pair_by(context.rollout, status);
         let mut traffic = Traffic {
             routes: Vec::new(),
             services: BTreeMap::new(),
             problem: None,
-            stable: stable_name,
-            canary: canary_name,
-            is_blue_green: canary.is_none(),
+            stable: pair.stable,
+            canary: pair.canary,
+            is_blue_green: context.canary().is_none(),
             replicas: context.replicas,
             drain: drain(context),
         };
-        for name in [stable_name, canary_name].into_iter().filter(|name| !name.is_empty()) {
+        for name in [pair.stable, pair.canary].into_iter().filter(|name| !name.is_empty()) {
             let what = format!("Service {name}");
             match context.world.services.get(name) {
                 Some(Fact::Known(value)) => {

@@ -48,34 +48,29 @@ fn what_is_wrong_with_a_canary() {
             "canary.abortScaleDownDelaySeconds: must be greater than or equal to 0".into(),
         ),
         (
-            "minPodsPerReplicaSet",
-            json!(-1),
-            "canary.minPodsPerReplicaSet: must be greater than or equal to 0".into(),
-        ),
-        (
-            "dynamicStableScale",
-            json!(true),
-            format!("canary.dynamicStableScale: dynamicStableScale {LATER}"),
-        ),
-        (
             "canaryMetadata",
-            json!({ "labels": { "a": "b" } }),
-            format!("canary.canaryMetadata: canaryMetadata {LATER}"),
+            json!({ "labels": { "app": "b" } }),
+            "canary.canaryMetadata.labels[app]: is a label of spec.selector: pods would no longer be found".into(),
         ),
         (
             "stableMetadata",
-            json!({ "annotations": { "a": "b" } }),
-            format!("canary.stableMetadata: stableMetadata {LATER}"),
+            json!({ "annotations": { "a b": "c" } }),
+            "canary.stableMetadata.annotations[a b]: is no name of an annotation".into(),
         ),
         (
             "replicaProgressThreshold",
-            json!({ "type": "Percent", "value": 90 }),
-            format!("canary.replicaProgressThreshold: replicaProgressThreshold {LATER}"),
+            json!({ "type": "Percent", "value": 101 }),
+            "canary.replicaProgressThreshold.value: must be a percentage from 0 to 100".into(),
         ),
         (
-            "antiAffinity",
-            json!({ "requiredDuringSchedulingIgnoredDuringExecution": {} }),
-            format!("canary.antiAffinity: antiAffinity {LATER}"),
+            "replicaProgressThreshold",
+            json!({ "type": "Share", "value": 1 }),
+            "canary.replicaProgressThreshold.type: must be Percent or Pods".into(),
+        ),
+        (
+            "minPodsPerReplicaSet",
+            json!(-1),
+            "canary.minPodsPerReplicaSet: must be greater than or equal to 0".into(),
         ),
     ] {
         check(
@@ -101,30 +96,19 @@ fn what_is_wrong_with_several_fields_of_a_canary_together() {
         with(basic(), &format!("{at}/scaleDownDelaySeconds"), json!(0)),
         &["canary.scaleDownDelaySeconds: Canary scaleDownDelaySeconds can only be used with traffic routing"],
     );
-    let later = format!("canary.dynamicStableScale: dynamicStableScale {LATER}");
     check(
         with(basic(), &format!("{at}/dynamicStableScale"), json!(true)),
-        &[
-            "canary.dynamicStableScale: Canary dynamicStableScale can only be used with traffic routing",
-            &later,
-        ],
+        &["canary.dynamicStableScale: Canary dynamicStableScale can only be used with traffic routing"],
     );
     let delayed = with(canary(), &format!("{at}/scaleDownDelaySeconds"), json!(30));
     check(
         with(delayed, &format!("{at}/dynamicStableScale"), json!(true)),
-        &[
-            "canary.dynamicStableScale: Canary dynamicStableScale cannot be used with scaleDownDelaySeconds",
-            &later,
-        ],
+        &["canary.dynamicStableScale: Canary dynamicStableScale cannot be used with scaleDownDelaySeconds"],
     );
     let affinity = "preferredDuringSchedulingIgnoredDuringExecution";
-    let later = format!("canary.antiAffinity: antiAffinity {LATER}");
     check(
         with(canary(), &format!("{at}/antiAffinity"), json!({})),
-        &[
-            "canary.antiAffinity: AntiAffinity must have exactly one strategy listed",
-            &later,
-        ],
+        &["canary.antiAffinity: AntiAffinity must have exactly one strategy listed"],
     );
     check(
         with(
@@ -132,17 +116,19 @@ fn what_is_wrong_with_several_fields_of_a_canary_together() {
             &format!("{at}/antiAffinity"),
             json!({ affinity: { "weight": 101 } }),
         ),
-        &[
-            &format!("canary.antiAffinity.{affinity}.weight: AntiAffinity weight must be between 1-100"),
-            &later,
-        ],
+        &[&format!(
+            "canary.antiAffinity.{affinity}.weight: AntiAffinity weight must be between 1-100"
+        )],
     );
 }
 
 #[test]
 fn what_is_wrong_with_ping_pong() {
-    let later = format!("canary.pingPong: pingPong {LATER}");
-    let router = "canary.pingPong: Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only";
+    let right = json!({ "pingService": "a", "pongService": "b" });
+    check(
+        with(basic(), "/spec/strategy/canary/pingPong", right),
+        &["canary.pingPong: Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only"],
+    );
     for (value, expected) in [
         (
             json!({ "pingService": "a", "pongService": "" }),
@@ -154,7 +140,7 @@ fn what_is_wrong_with_ping_pong() {
         ),
     ] {
         let object = with(canary(), "/spec/strategy/canary/pingPong", value);
-        check(object, &[&format!("canary.pingPong: {expected}"), router, &later]);
+        check(object, &[&format!("canary.pingPong: {expected}")]);
     }
     let alb = with(
         canary(),
@@ -170,7 +156,6 @@ fn what_is_wrong_with_ping_pong() {
         &[
             "canary.trafficRouting.alb.rootService: Root service field is required for the configuration with ALB and ping-pong feature enabled",
             &format!("canary.trafficRouting.alb: alb {LATER}"),
-            &later,
         ],
     );
 }
@@ -271,7 +256,6 @@ fn problems_of_the_gateway_api_name_its_fields() {
 fn what_is_wrong_with_blue_green() {
     let same = "This rollout uses the same service for the active and preview services, but two different services are required.";
     let history = "This rollout's revision history limit can not be smaller than the rollout's scale down limit";
-    let run = json!({ "templates": [{ "templateName": "errors" }] });
     for (field, value, expected) in [
         (
             "previewService",
@@ -294,44 +278,34 @@ fn what_is_wrong_with_blue_green() {
             "blueGreen.scaleDownDelaySeconds: must be greater than or equal to 0".into(),
         ),
         (
+            "previewReplicaCount",
+            json!(-1),
+            "blueGreen.previewReplicaCount: must be greater than or equal to 0".into(),
+        ),
+        (
+            "autoPromotionSeconds",
+            json!(-1),
+            "blueGreen.autoPromotionSeconds: must be greater than or equal to 0".into(),
+        ),
+        (
+            "previewMetadata",
+            json!({ "labels": { "app": "b" } }),
+            "blueGreen.previewMetadata.labels[app]: is a label of spec.selector: pods would no longer be found".into(),
+        ),
+        (
             "abortScaleDownDelaySeconds",
             json!(-1),
             "blueGreen.abortScaleDownDelaySeconds: must be greater than or equal to 0".into(),
         ),
         (
-            "previewReplicaCount",
-            json!(1),
-            format!("blueGreen.previewReplicaCount: previewReplicaCount {LATER}"),
-        ),
-        (
-            "autoPromotionSeconds",
-            json!(30),
-            format!("blueGreen.autoPromotionSeconds: autoPromotionSeconds {LATER}"),
-        ),
-        (
             "prePromotionAnalysis",
-            run.clone(),
-            format!("blueGreen.prePromotionAnalysis: prePromotionAnalysis {LATER}"),
+            json!({ "templates": [] }),
+            "blueGreen.prePromotionAnalysis.templates: is empty: name at least one AnalysisTemplate".into(),
         ),
         (
             "postPromotionAnalysis",
-            run,
-            format!("blueGreen.postPromotionAnalysis: postPromotionAnalysis {LATER}"),
-        ),
-        (
-            "activeMetadata",
-            json!({ "labels": { "a": "b" } }),
-            format!("blueGreen.activeMetadata: activeMetadata {LATER}"),
-        ),
-        (
-            "previewMetadata",
-            json!({ "labels": { "a": "b" } }),
-            format!("blueGreen.previewMetadata: previewMetadata {LATER}"),
-        ),
-        (
-            "antiAffinity",
-            json!({ "requiredDuringSchedulingIgnoredDuringExecution": {} }),
-            format!("blueGreen.antiAffinity: antiAffinity {LATER}"),
+            json!({ "templates": [] }),
+            "blueGreen.postPromotionAnalysis.templates: is empty: name at least one AnalysisTemplate".into(),
         ),
     ] {
         check(
