@@ -23,9 +23,8 @@ use crate::cache::KindState;
 use crate::context::Context;
 use crate::execute;
 use crate::kinds::Kind;
-use crate::metrics::{Gauges, RolloutLabels};
+use crate::metrics::{Gauges, RolloutGauges};
 use crate::object::ObjectName;
-use crate::queue::Key;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -146,17 +145,8 @@ async fn state(State(context): State<Arc<Context>>) -> String {
 }
 
 impl Gauges for Context {
-    fn rollouts(&self) -> Vec<RolloutLabels> {
-        self.all_known(|key, known| {
-            let Key::Rollout(name) = key else { return None };
-            let (strategy, phase) = known.labels.clone()?;
-            Some(RolloutLabels {
-                namespace: name.namespace.clone(),
-                name: name.name.clone(),
-                strategy,
-                phase,
-            })
-        })
+    fn rollouts(&self) -> Vec<RolloutGauges> {
+        self.all_known(|_, known| known.gauges.clone())
     }
 
     fn values(&self) -> Vec<(&'static str, &'static str, f64)> {

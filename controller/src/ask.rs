@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sluice_crds::Rollout;
-use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Pod, Why, World, hash, read};
+use sluice_machine::{Answer, Answered, Ask, Endpoints, Fact, Pod, Why, World, hash, read, workload};
 use sluice_traffic::REVISION_LABEL;
 
 use crate::api::{self, CallError, READ_TIMEOUT};
@@ -20,8 +19,8 @@ const KEEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 pub async fn answer(context: &Context, world: &World, asks: &[Ask]) -> BTreeMap<Ask, Answered> {
     let answers = asks.iter().map(async |ask| {
         let answer = match ask {
-            Ask::Defaults { .. } => Answer::Defaults(defaults(context, &world.rollout).await),
-            Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(context, &world.rollout, service).await),
+            Ask::Defaults { .. } => Answer::Defaults(defaults(context, world).await),
+            Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(context, world, service).await),
             Ask::Pods { replica_set, .. } => Answer::Pods(pods(context, world, replica_set).await),
         };
         (
@@ -48,9 +47,9 @@ pub fn prune(answers: &mut BTreeMap<Ask, Answered>, now: Timestamp) {
 }
 
 /// The pod template as the API server completes it: a create that is carried through all of admission and then dropped.
-async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
-    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-    let object = trial(rollout);
+async fn defaults(context: &Context, world: &World) -> Fact<Value> {
+    let namespace = world.rollout.metadata.namespace.clone().unwrap_or_default();
+    let object = trial(world);
     let path = format!("{}?dryRun=All", Kind::ReplicaSet.path(&ObjectName::new(namespace, "")));
     match api::call::<Value>(&context.client, api::post(&path, &object), READ_TIMEOUT).await {
         Ok(mut created) => match created.pointer_mut("/spec/template").map(Value::take) {
@@ -70,8 +69,8 @@ async fn defaults(context: &Context, rollout: &Rollout) -> Fact<Value> {
 }
 
 /// What the API server said when it refused a ReplicaSet with the Rollout's template, as an answer about the template.
-pub fn refused(rollout: &Rollout, message: &str) -> (Ask, Answered) {
-    let template = hash::canonical(rollout.spec.template.as_ref().unwrap_or(&Value::Null));
+pub fn refused(world: &World, message: &str) -> (Ask, Answered) {
+    let template = hash::canonical(workload::template(world).unwrap_or(&Value::Null));
     let why = Why::Refused(without_name(message).to_owned());
     let answered = Answered {
         at: Timestamp::now(),
@@ -89,8 +88,9 @@ fn without_name(message: &str) -> &str {
 }
 
 /// A ReplicaSet with the Rollout's template and nothing else, under a name that the API server makes up.
-fn trial(rollout: &Rollout) -> Value {
-    let template = rollout.spec.template.clone().unwrap_or(Value::Null);
+fn trial(world: &World) -> Value {
+    let rollout = &world.rollout;
+    let template = workload::template(world).cloned().unwrap_or(Value::Null);
     let labels = template
         .pointer("/metadata/labels")
         .cloned()
@@ -112,8 +112,8 @@ fn trial(rollout: &Rollout) -> Value {
 }
 
 /// The ready endpoints of a Service by the revision of their pods.
-async fn endpoints(context: &Context, rollout: &Rollout, service: &str) -> Fact<Endpoints> {
-    match read_endpoints(context, rollout, service).await {
+async fn endpoints(context: &Context, world: &World, service: &str) -> Fact<Endpoints> {
+    match read_endpoints(context, world, service).await {
         Ok(endpoints) => Fact::Known(endpoints),
         Err(CallError::Forbidden(message)) => {
             let text = format!(
@@ -127,8 +127,8 @@ async fn endpoints(context: &Context, rollout: &Rollout, service: &str) -> Fact<
     }
 }
 
-async fn read_endpoints(context: &Context, rollout: &Rollout, service: &str) -> Result<Endpoints, CallError> {
-    let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
+async fn read_endpoints(context: &Context, world: &World, service: &str) -> Result<Endpoints, CallError> {
+    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let selector = api::query_escape(&format!("kubernetes.io/service-name={service}"));
     let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={selector}");
     let slices: Value = api::call(&context.client, api::get(&path), READ_TIMEOUT).await?;
@@ -136,7 +136,7 @@ async fn read_endpoints(context: &Context, rollout: &Rollout, service: &str) -> 
     if targets.is_empty() {
         return Ok(Endpoints::default());
     }
-    let selector = api::query_escape(&pod_selector(rollout));
+    let selector = api::query_escape(&pod_selector(world));
     let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let pods: Value = api::call(&context.client, api::get_metadata_list(&path), READ_TIMEOUT).await?;
     Ok(count(&targets, &revisions(&pods)))
@@ -203,20 +203,16 @@ fn count(targets: &BTreeSet<String>, revisions: &BTreeMap<String, String>) -> En
 }
 
 /// Selects the Rollout's pods of all revisions.
-fn pod_selector(rollout: &Rollout) -> String {
-    let labels = rollout
-        .spec
-        .selector
-        .as_ref()
-        .and_then(|selector| selector.match_labels.as_ref());
-    let mut parts = vec![REVISION_LABEL.to_owned()];
-    parts.extend(
-        labels
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| format!("{key}={value}")),
-    );
-    parts.join(",")
+fn pod_selector(world: &World) -> String {
+    let selector = workload::selector(world);
+    let labels = selector
+        .iter()
+        .flat_map(|selector| selector.match_labels.iter().flatten());
+    let labels = labels.map(|(key, value)| format!("{key}={value}"));
+    std::iter::once(REVISION_LABEL.to_owned())
+        .chain(labels)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]
@@ -249,14 +245,26 @@ mod tests {
     #[test]
     fn a_trial_has_the_template_as_it_is_and_a_name_that_nobody_has() {
         let template = json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "aNewField": 1 } });
-        let rollout: Rollout = serde_json::from_value(json!({
+        let rollout = serde_json::from_value(json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": { "name": "web", "namespace": "shop", "uid": "u" },
             "spec": { "selector": { "matchLabels": { "app": "web" } }, "template": template },
         }))
         .unwrap();
-        let trial = trial(&rollout);
+        let world = World {
+            rollout,
+            replica_sets: Fact::Absent,
+            services: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            runs: Fact::Absent,
+            answers: BTreeMap::new(),
+            incumbent: None,
+            settings: sluice_machine::Settings::default(),
+            memory: sluice_machine::Memory::default(),
+        };
+        let trial = trial(&world);
         assert_eq!(
             trial["spec"],
             json!({ "replicas": 0, "selector": { "matchLabels": { "app": "web" } }, "template": template })
@@ -266,7 +274,7 @@ mod tests {
             json!({ "generateName": "web-", "namespace": "shop" }),
             "and no owner"
         );
-        assert_eq!(pod_selector(&rollout), "rollouts-pod-template-hash,app=web");
+        assert_eq!(pod_selector(&world), "rollouts-pod-template-hash,app=web");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::kinds::Kind;
 use crate::leadership::Leadership;
 use crate::ledger::Ledger;
 use crate::measure::Measurer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RolloutGauges};
 use crate::notices::Notices;
 use crate::object::ObjectName;
 use crate::publish::Publisher;
@@ -80,8 +80,8 @@ pub struct Known {
     pub taken: BTreeMap<MeasureKey, Taken>,
     /// Measurements under way.
     pub in_flight: BTreeSet<MeasureKey>,
-    /// Strategy and phase, for metrics.
-    pub labels: Option<(&'static str, String)>,
+    /// What the gauges show of the Rollout.
+    pub gauges: Option<RolloutGauges>,
 }
 
 impl Context {

@@ -102,7 +102,7 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
                 }
             }
         }
-        if let Err(source) = carry_out(context, key, &world.rollout, effect).await {
+        if let Err(source) = carry_out(context, key, world, effect).await {
             return Outcome::Failed(Failure {
                 what: describe(effect),
                 source,
@@ -230,7 +230,8 @@ async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<boo
     Ok(wrote)
 }
 
-async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Effect) -> Result<(), CallError> {
+async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect) -> Result<(), CallError> {
+    let rollout = &world.rollout;
     let namespace = &key.name().namespace;
     let target = |kind: Kind, name: &str| ObjectId {
         kind,
@@ -250,7 +251,7 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
             match &created {
                 // The machine tells the user: the template is wrong.
                 Err(CallError::Refused { message, .. }) => {
-                    let (ask, answered) = ask::refused(rollout, message);
+                    let (ask, answered) = ask::refused(world, message);
                     context.known(key, |known| known.answers.insert(ask, answered));
                 }
                 // The machine takes another name.
@@ -300,7 +301,17 @@ async fn carry_out(context: &Context, key: &Key, rollout: &Rollout, effect: &Eff
             .await
         }
         Effect::SetSplit { route, patch, .. } => {
-            change(context, key, WriteKind::SetSplit, observe::route_id(route), patch).await
+            change(context, key, WriteKind::SetSplit, observe::object_id(route), patch).await
+        }
+        Effect::ScaleWorkload { object, patch, .. } => {
+            change(
+                context,
+                key,
+                WriteKind::ScaleWorkload,
+                observe::object_id(object),
+                patch,
+            )
+            .await
         }
         Effect::EvictPod { name, uid, .. } => evict(context, key, target(Kind::Pod, name), uid).await,
         Effect::PatchPod { name, uid, patch } => {
@@ -531,10 +542,10 @@ fn involved(rollout: &ObjectName, world: &World, effect: Option<&Effect>) -> BTr
     );
     // What is not known is not known any better by one more read of a kind that is not there.
     let routes = world
-        .routes
+        .objects
         .iter()
         .filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
-    ids.extend(routes.map(|(route, _)| observe::route_id(route)));
+    ids.extend(routes.map(|(route, _)| observe::object_id(route)));
     ids
 }
 
@@ -560,6 +571,11 @@ pub fn describe(effect: &Effect) -> String {
                 .collect();
             format!("set {route} to {} of {}", parts.join(", "), split.total)
         }
+        Effect::ScaleWorkload {
+            object,
+            replicas: (from, to),
+            ..
+        } => format!("scale {object} from {from} to {to}"),
         Effect::EvictPod { name, .. } => format!("evict Pod {name}"),
         Effect::PatchPod { name, .. } => format!("label Pod {name}"),
         Effect::CreateRun { name, .. } => format!("create AnalysisRun {name}"),

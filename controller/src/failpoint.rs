@@ -29,6 +29,8 @@ pub enum WriteKind {
     SwitchService,
     /// Weights of a route.
     SetSplit,
+    /// Size of a Deployment whose place the Rollout takes.
+    ScaleWorkload,
     /// The end of a pod.
     EvictPod,
     /// Labels and annotations of a pod.
@@ -63,7 +65,7 @@ pub enum Moment {
 
 impl WriteKind {
     /// All kinds.
-    pub const ALL: [WriteKind; 13] = [
+    pub const ALL: [WriteKind; 14] = [
         WriteKind::CommitObject,
         WriteKind::CommitStatus,
         WriteKind::CreateReplicaSet,
@@ -71,6 +73,7 @@ impl WriteKind {
         WriteKind::DeleteReplicaSet,
         WriteKind::SwitchService,
         WriteKind::SetSplit,
+        WriteKind::ScaleWorkload,
         WriteKind::EvictPod,
         WriteKind::PatchPod,
         WriteKind::CreateRun,
@@ -89,6 +92,7 @@ impl WriteKind {
             WriteKind::DeleteReplicaSet => "delete-replicaset",
             WriteKind::SwitchService => "switch-service",
             WriteKind::SetSplit => "set-split",
+            WriteKind::ScaleWorkload => "scale-workload",
             WriteKind::EvictPod => "evict-pod",
             WriteKind::PatchPod => "patch-pod",
             WriteKind::CreateRun => "create-run",

@@ -1,7 +1,7 @@
 //! What the controller says about itself to Prometheus.
 //!
-//! Names that users of Argo Rollouts have in their dashboards (`rollout_info`, `rollout_phase`, `rollout_reconcile`,
-//! `rollout_reconcile_error`, `process_*`) are kept; everything else begins with `sluice_`. Labels are bounded: kinds,
+//! Names that users of Argo Rollouts have in their dashboards (`rollout_info`, `rollout_info_replicas_*`, `rollout_phase`,
+//! `rollout_reconcile`, `rollout_reconcile_error`, `rollout_events_total`, `process_*`) are kept; everything else begins with `sluice_`. Labels are bounded: kinds,
 //! categories and, in the gauges that describe Rollouts, one series for each Rollout that exists.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -39,6 +39,8 @@ pub struct Metrics {
     pub watch_errors: Family<KindLabel, Counter>,
     /// Objects that could not be decoded, by kind.
     pub undecodable: Family<KindLabel, Counter>,
+    /// Events of Rollouts that happened, by type and reason, whether or not they could be published.
+    pub rollout_events: Family<EventLabels, Counter>,
     /// Events published.
     pub events: Counter,
     /// Events not published, because the API server did not take them or there were too many.
@@ -77,7 +79,16 @@ pub struct PhaseLabel {
     pub phase: String,
 }
 
-/// What is known of one Rollout, for the gauges that describe it.
+/// A Rollout by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NameLabels {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What is known of one Rollout, for the gauge that describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RolloutLabels {
     /// Namespace.
@@ -86,14 +97,69 @@ pub struct RolloutLabels {
     pub name: String,
     /// `canary`, `blueGreen` or nothing.
     pub strategy: &'static str,
+    /// The routers, as the fields of `trafficRouting` are called, joined by commas; nothing without one.
+    pub traffic_router: String,
     /// Phase, as the status says.
     pub phase: String,
+}
+
+/// One Rollout in the gauges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutGauges {
+    /// Its labels.
+    pub labels: RolloutLabels,
+    /// Pods that it wants, has, that run the present template, and that are available.
+    pub replicas: Replicas,
+}
+
+/// Counts of pods of one Rollout, as its status has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// `spec.replicas`.
+    pub desired: u64,
+    /// `status.replicas`.
+    pub present: u64,
+    /// `status.updatedReplicas`.
+    pub updated: u64,
+    /// `status.availableReplicas`.
+    pub available: u64,
+}
+
+/// One of the gauges of pods: its name, what it is, and how it is counted.
+type ReplicaGauge = (&'static str, &'static str, fn(&Replicas) -> u64);
+
+const REPLICA_GAUGES: [ReplicaGauge; 4] = [
+    ("rollout_info_replicas_desired", "Pods that a Rollout wants", |pods| {
+        pods.desired
+    }),
+    ("rollout_info_replicas_available", "Pods that are available", |pods| {
+        pods.available
+    }),
+    (
+        "rollout_info_replicas_unavailable",
+        "Pods that are not available",
+        |pods| pods.present.saturating_sub(pods.available),
+    ),
+    (
+        "rollout_info_replicas_updated",
+        "Pods that run the present template",
+        |pods| pods.updated,
+    ),
+];
+
+/// What an event is about, for counts of events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EventLabels {
+    /// `Normal` or `Warning`.
+    pub r#type: &'static str,
+    /// For example `RolloutCompleted`.
+    pub reason: &'static str,
 }
 
 /// What the state of the controller is at the moment of a scrape.
 pub trait Gauges: Send + Sync + 'static {
     /// One entry for each Rollout.
-    fn rollouts(&self) -> Vec<RolloutLabels>;
+    fn rollouts(&self) -> Vec<RolloutGauges>;
     /// Name, help and value of all other gauges.
     fn values(&self) -> Vec<(&'static str, &'static str, f64)>;
 }
@@ -126,6 +192,7 @@ impl Metrics {
             refused: Family::default(),
             watch_errors: Family::default(),
             undecodable: Family::default(),
+            rollout_events: Family::default(),
             events: Counter::default(),
             events_lost: Counter::default(),
             measurements: Family::default(),
@@ -179,6 +246,11 @@ impl Metrics {
             "Objects that could not be decoded",
             self.undecodable.clone(),
         );
+        it.register(
+            "rollout_events",
+            "Events of Rollouts by type and reason",
+            self.rollout_events.clone(),
+        );
         it.register("sluice_events", "Events published", self.events.clone());
         it.register(
             "sluice_events_lost",
@@ -217,8 +289,18 @@ impl Collector for Described {
             ),
         ] {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for labels in &rollouts {
-                ConstGauge::new(1u64).encode(family.encode_family(labels)?)?;
+            for rollout in &rollouts {
+                ConstGauge::new(1u64).encode(family.encode_family(&rollout.labels)?)?;
+            }
+        }
+        for (name, help, count) in REPLICA_GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for RolloutGauges { labels, replicas } in &rollouts {
+                let labels = NameLabels {
+                    namespace: labels.namespace.clone(),
+                    name: labels.name.clone(),
+                };
+                ConstGauge::new(count(replicas)).encode(family.encode_family(&labels)?)?;
             }
         }
         for (name, help, value) in gauges.values() {
@@ -291,12 +373,21 @@ mod tests {
     struct Two;
 
     impl Gauges for Two {
-        fn rollouts(&self) -> Vec<RolloutLabels> {
-            vec![RolloutLabels {
-                namespace: "ns".into(),
-                name: "shop".into(),
-                strategy: "canary",
-                phase: "Healthy".into(),
+        fn rollouts(&self) -> Vec<RolloutGauges> {
+            vec![RolloutGauges {
+                labels: RolloutLabels {
+                    namespace: "ns".into(),
+                    name: "shop".into(),
+                    strategy: "canary",
+                    traffic_router: "gatewayApi".into(),
+                    phase: "Healthy".into(),
+                },
+                replicas: Replicas {
+                    desired: 4,
+                    present: 5,
+                    updated: 1,
+                    available: 3,
+                },
             }]
         }
 
@@ -317,10 +408,20 @@ mod tests {
             })
             .inc();
         metrics.rollout_reconcile.observe(0.001);
+        let completed = EventLabels {
+            r#type: "Normal",
+            reason: "RolloutCompleted",
+        };
+        metrics.rollout_events.get_or_create(&completed).inc();
         let text = metrics.encode();
         for line in [
             "sluice_writes_total{kind=\"set-split\"} 1",
-            "rollout_info{namespace=\"ns\",name=\"shop\",strategy=\"canary\",phase=\"Healthy\"} 1",
+            "rollout_info{namespace=\"ns\",name=\"shop\",strategy=\"canary\",traffic_router=\"gatewayApi\",phase=\"Healthy\"} 1",
+            "rollout_info_replicas_desired{namespace=\"ns\",name=\"shop\"} 4",
+            "rollout_info_replicas_available{namespace=\"ns\",name=\"shop\"} 3",
+            "rollout_info_replicas_unavailable{namespace=\"ns\",name=\"shop\"} 2",
+            "rollout_info_replicas_updated{namespace=\"ns\",name=\"shop\"} 1",
+            "rollout_events_total{type=\"Normal\",reason=\"RolloutCompleted\"} 1",
             "sluice_leader 1.0",
             "rollout_reconcile_count 1",
             "# TYPE process_resident_memory_bytes gauge",

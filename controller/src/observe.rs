@@ -53,7 +53,7 @@ pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BT
         }
     };
     let references = references(&rollout);
-    for route in &references.routes {
+    for route in &references.objects {
         context.want_route(&Kind::of_route(route));
     }
     let templates = templates(context, name, &references);
@@ -77,10 +77,10 @@ pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BT
         (service.clone(), raw(context, &id))
     });
     let services = services.collect();
-    let routes = references
-        .routes
+    let objects = references
+        .objects
         .iter()
-        .map(|route| (route.clone(), raw_route(context, route)))
+        .map(|route| (route.clone(), raw_object(context, route)))
         .collect();
     let replica_sets = owned(&family, &family.replica_sets, &rollout, read::replica_set, |set| {
         set.name.clone()
@@ -90,7 +90,7 @@ pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BT
         rollout,
         replica_sets,
         services,
-        routes,
+        objects,
         templates,
         runs,
         answers,
@@ -100,8 +100,8 @@ pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BT
     }))
 }
 
-/// The id of a route object.
-pub fn route_id(route: &ObjectRef) -> ObjectId {
+/// The id of a route object or a workload.
+pub fn object_id(route: &ObjectRef) -> ObjectId {
     ObjectId {
         kind: Kind::of_route(route),
         name: ObjectName::new(route.namespace.as_str(), route.name.as_str()),
@@ -110,8 +110,8 @@ pub fn route_id(route: &ObjectRef) -> ObjectId {
 
 /// What has not been listed yet although decisions need it. It is waited for some seconds only.
 fn starting(context: &Context, references: &References) -> Option<String> {
-    let routes = references.routes.iter().map(Kind::of_route);
-    let mut kinds = Kind::ALWAYS.into_iter().chain(routes);
+    let named = references.objects.iter().map(Kind::of_route);
+    let mut kinds = Kind::ALWAYS.into_iter().chain(named);
     let now = Instant::now();
     let waits = |kind: &Kind| context.cache.state(kind) == KindState::Starting && now < context.patience_with(kind);
     kinds.find(waits).map(|kind| kind.label())
@@ -148,7 +148,7 @@ fn raw(context: &Context, id: &ObjectId) -> Fact<Value> {
     look_up(context, id).map(|object| object.value())
 }
 
-fn raw_route(context: &Context, route: &ObjectRef) -> Fact<Value> {
+fn raw_object(context: &Context, route: &ObjectRef) -> Fact<Value> {
     // A namespaced controller does not watch other namespaces: there, nothing is known, not even absence.
     if context
         .config
@@ -158,7 +158,7 @@ fn raw_route(context: &Context, route: &ObjectRef) -> Fact<Value> {
     {
         return Fact::Unknown(Why::Forbidden);
     }
-    raw(context, &route_id(route))
+    raw(context, &object_id(route))
 }
 
 /// The templates that a Rollout names, and those which these name in turn. On the way the cache learns everything that the
@@ -183,7 +183,7 @@ fn templates(
         kind: Kind::Service,
         name: ObjectName::new(rollout.namespace.as_str(), service.as_str()),
     });
-    let mut names: BTreeSet<ObjectId> = services.chain(references.routes.iter().map(route_id)).collect();
+    let mut names: BTreeSet<ObjectId> = services.chain(references.objects.iter().map(object_id)).collect();
     let mut wanted = references.templates.clone();
     loop {
         names.extend(wanted.iter().map(id));

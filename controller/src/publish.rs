@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::api::{self, CallError};
 use crate::context::Context;
+use crate::metrics::EventLabels;
 use crate::object::ObjectName;
 
 /// Events that may wait to be sent. A burst of a thousand Rollouts that each take a step at once fits in.
@@ -97,6 +98,16 @@ impl Publisher {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         if !self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(name) {
             return;
+        }
+        if about.kind == "Rollout" {
+            let labels = EventLabels {
+                r#type: match event.kind {
+                    EventKind::Normal => "Normal",
+                    EventKind::Warning => "Warning",
+                },
+                reason: event.reason,
+            };
+            context.metrics.rollout_events.get_or_create(&labels).inc();
         }
         let collection = ObjectName::new(about.name.namespace.as_str(), "");
         if self.queue.try_send((collection, object)).is_err() {

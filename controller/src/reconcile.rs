@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::execute::{self, Failure, Outcome};
 use crate::kinds::Kind;
 use crate::ledger::{PATIENCE, Readiness};
-use crate::metrics::KindLabel;
+use crate::metrics::{KindLabel, Replicas, RolloutGauges, RolloutLabels};
 use crate::observe::{self, Observed};
 use crate::publish::Involved;
 use crate::queue::Key;
@@ -184,18 +184,47 @@ fn note(context: &Context, key: &Key, now: Timestamp, world: &World, plan: &std:
         hold,
         "decided"
     );
-    let strategy = world.rollout.spec.strategy.as_ref();
-    let strategy = match strategy {
-        Some(strategy) if strategy.canary.is_some() => "canary",
-        Some(strategy) if strategy.blue_green.is_some() => "blueGreen",
-        _ => "",
-    };
-    let phase = world.rollout.status.as_ref().and_then(|status| status.phase.as_ref());
-    let phase = phase.map(ToString::to_string).unwrap_or_default();
     context.known(key, |known| {
         known.plan = Some((now, plan.clone()));
-        known.labels = Some((strategy, phase));
+        known.gauges = Some(gauges(key, world));
     });
+}
+
+/// What the gauges show of a Rollout.
+fn gauges(key: &Key, world: &World) -> RolloutGauges {
+    let spec = &world.rollout.spec;
+    let status = world.rollout.status.clone().unwrap_or_default();
+    let strategy = match (spec.canary(), spec.blue_green()) {
+        (Some(_), _) => "canary",
+        (None, Some(_)) => "blueGreen",
+        (None, None) => "",
+    };
+    let routing = spec.canary().and_then(|canary| canary.traffic_routing.as_ref());
+    let routers = routing.and_then(|routing| serde_json::to_value(routing).ok());
+    let routers = routers
+        .as_ref()
+        .and_then(|routing| routing.as_object())
+        .into_iter()
+        .flatten();
+    let routers = routers
+        .filter(|(_, settings)| settings.is_object())
+        .map(|(name, _)| name.as_str());
+    let count = |count: Option<i32>| u64::try_from(count.unwrap_or(0)).unwrap_or(0);
+    RolloutGauges {
+        labels: RolloutLabels {
+            namespace: key.name().namespace.clone(),
+            name: key.name().name.clone(),
+            strategy,
+            traffic_router: routers.collect::<Vec<_>>().join(","),
+            phase: status.phase.as_ref().map(ToString::to_string).unwrap_or_default(),
+        },
+        replicas: Replicas {
+            desired: count(Some(spec.replicas_or_default())),
+            present: count(status.replicas),
+            updated: count(status.updated_replicas),
+            available: count(status.available_replicas),
+        },
+    }
 }
 
 /// Deals with a failure: says what it is where that is of use, and has the key come back.

@@ -46,6 +46,7 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             Some(_) => Ok(()),
             None => refuse("S15", "the ReplicaSet is not there, or is not ours"),
         },
+        Effect::ScaleWorkload { replicas: (_, to), .. } => check_workload(world, *to),
         Effect::EvictPod { replica_set, ready, .. } => match find(world, replica_set) {
             Some(set) if *ready && set.wanted > 1 && set.available <= 1 => {
                 refuse("S1", "it is the last available pod of several")
@@ -172,13 +173,27 @@ fn check_total(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold> {
     Ok(())
 }
 
+/// S3 between a Deployment and the Rollout that takes over from it: together they have enough pods.
+fn check_workload(world: &World, to: u32) -> Result<(), Hold> {
+    let all = replicas(&world.rollout);
+    let sets = world.replica_sets.known().into_iter().flat_map(|sets| sets.values());
+    let available: u32 = sets.map(|set| set.available).sum();
+    if available + to < all {
+        return refuse(
+            "S3",
+            format!("{available} pods of the Rollout and {to} of the Deployment would be left of {all}"),
+        );
+    }
+    Ok(())
+}
+
 /// Weights of the pair in every managed rule of every route.
 fn observed(world: &World, pair: Pair<'_>) -> Result<Vec<Vec<(String, u32)>>, Hold> {
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let mut all = Vec::new();
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
-        let Some(Fact::Known(value)) = world.routes.get(&object) else {
+        let Some(Fact::Known(value)) = world.objects.get(&object) else {
             return Err(Hold::Refused {
                 invariant: "S3",
                 why: format!("{object} could not be read"),

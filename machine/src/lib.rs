@@ -24,6 +24,7 @@ pub mod rollout;
 pub mod run;
 pub mod run_spec;
 pub mod validate;
+pub mod workload;
 mod world;
 
 pub use plan::{Commit, Effect, Event, EventKind, Hold, Plan};

@@ -106,6 +106,15 @@ pub enum Effect {
         /// The patch without uid.
         patch: Value,
     },
+    /// Merge patch of a Deployment that gives its pods up to the Rollout.
+    ScaleWorkload {
+        /// The Deployment.
+        object: ObjectRef,
+        /// From and to how many replicas.
+        replicas: (u32, u32),
+        /// The patch with resourceVersion.
+        patch: Value,
+    },
     /// Create an AnalysisRun (POST). AlreadyExists: observe again.
     CreateRun {
         /// Name.
@@ -286,6 +295,7 @@ impl Effect {
             Effect::DeleteReplicaSet { .. } => "delete-replicaset",
             Effect::SwitchService { .. } => "switch-service",
             Effect::SetSplit { .. } => "set-split",
+            Effect::ScaleWorkload { .. } => "scale-workload",
             Effect::EvictPod { .. } => "evict-pod",
             Effect::PatchPod { .. } => "patch-pod",
             Effect::CreateRun { .. } => "create-run",
@@ -304,6 +314,7 @@ impl Effect {
             Effect::PatchReplicaSet { replicas, .. } => replicas.is_some_and(|(from, to)| to < from),
             Effect::DeleteReplicaSet { .. }
             | Effect::EvictPod { .. }
+            | Effect::ScaleWorkload { .. }
             | Effect::SwitchService { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,

@@ -6,7 +6,7 @@ use serde_json::json;
 use sluice_crds::{AnalysisTemplateRef, GatewayApiRouting, PingPongType, Rollout, RolloutStatus, TrafficRouting};
 use sluice_traffic::{ObjectRef, Router, registry::Pair};
 
-use crate::TemplateRef;
+use crate::{TemplateRef, workload};
 
 /// Key of the Gateway API plugin of Argo Rollouts in `trafficRouting.plugins`. Its configuration is served by our own router.
 pub const GATEWAY_API_PLUGIN: &str = "argoproj-labs/gatewayAPI";
@@ -16,8 +16,8 @@ pub const GATEWAY_API_PLUGIN: &str = "argoproj-labs/gatewayAPI";
 pub struct References {
     /// Services.
     pub services: BTreeSet<String>,
-    /// Route objects.
-    pub routes: BTreeSet<ObjectRef>,
+    /// Route objects, and the workload that the pod template is taken from.
+    pub objects: BTreeSet<ObjectRef>,
     /// Analysis templates. Those may name further ones, which the shell looks up too.
     pub templates: BTreeSet<TemplateRef>,
 }
@@ -26,7 +26,8 @@ pub struct References {
 pub fn references(rollout: &Rollout) -> References {
     let mut names = References::default();
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
-    names.routes = routers(rollout).iter().map(|router| router.object(namespace)).collect();
+    names.objects = routers(rollout).iter().map(|router| router.object(namespace)).collect();
+    names.objects.extend(workload::object(rollout));
     let analyses = rollout.spec.analyses();
     let templates = analyses
         .iter()

@@ -51,8 +51,8 @@ pub struct World {
     pub replica_sets: Fact<BTreeMap<String, ReplicaSet>>,
     /// The Services that [`crate::references::References`] names, as JSON, by name.
     pub services: BTreeMap<String, Fact<Value>>,
-    /// The route objects that [`crate::references::References`] names, as JSON.
-    pub routes: BTreeMap<ObjectRef, Fact<Value>>,
+    /// The route objects and the workload that [`crate::references::References`] names, as JSON.
+    pub objects: BTreeMap<ObjectRef, Fact<Value>>,
     /// The analysis templates that it names, and those which these name in turn.
     pub templates: BTreeMap<TemplateRef, Fact<Template>>,
     /// The AnalysisRuns that it owns, by name.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{
     Answer, Answered, Ask, Commit, Effect, Endpoints, Fact, Hold, Memory, Plan, Pod, Why, World, decide, read,
-    references,
+    references, workload,
 };
 use sluice_traffic::{REVISION_LABEL, routers::service};
 
@@ -74,7 +74,7 @@ async fn answered(cluster: &Cluster, observation: &mut Observation, now: Timesta
         }
         for ask in std::mem::take(&mut plan.asks) {
             let answer = match &ask {
-                Ask::Defaults { .. } => Answer::Defaults(defaults(cluster, &observation.world.rollout).await),
+                Ask::Defaults { .. } => Answer::Defaults(defaults(cluster, &observation.world).await),
                 Ask::Endpoints { service, .. } => Answer::Endpoints(endpoints(cluster, observation, service).await),
                 Ask::Pods { replica_set, .. } => Answer::Pods(pods(cluster, &observation.world, replica_set).await),
             };
@@ -91,7 +91,7 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
-        let observed = world.routes.get(&object).and_then(Fact::known);
+        let observed = world.objects.get(&object).and_then(Fact::known);
         let observed = observed.and_then(|value| router.observe(value, references::pair(&world.rollout)).ok());
         if let Some(moving) = observed.and_then(|observed| observed.moving) {
             writes.insert((object.kind, object.name), moving.at);
@@ -106,8 +106,9 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
 }
 
 /// The pod template with the API server's defaults, by a create that stores nothing. The controller asks in the same way.
-async fn defaults(cluster: &Cluster, rollout: &Rollout) -> Fact<Value> {
-    let template = rollout.spec.template.clone().unwrap_or(Value::Null);
+async fn defaults(cluster: &Cluster, world: &World) -> Fact<Value> {
+    let rollout = &world.rollout;
+    let template = workload::template(world).cloned().unwrap_or(Value::Null);
     let labels = template
         .pointer("/metadata/labels")
         .cloned()
@@ -333,6 +334,11 @@ fn effect(effect: &Effect) -> String {
         Effect::CreateRun { name, .. } => format!("start AnalysisRun {name}"),
         Effect::TerminateRun { name, .. } => format!("end AnalysisRun {name}"),
         Effect::DeleteRun { name, .. } => format!("delete AnalysisRun {name}"),
+        Effect::ScaleWorkload {
+            object,
+            replicas: (from, to),
+            ..
+        } => format!("scale {object} from {from} to {to} pods"),
         Effect::EvictPod { name, .. } => format!("evict Pod {name}"),
         Effect::PatchPod { name, .. } => format!("label Pod {name}"),
     }

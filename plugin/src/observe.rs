@@ -70,9 +70,9 @@ pub async fn observe(cluster: &Cluster, name: &str) -> Result<Observation, CallE
         cluster.list(&kinds.1, namespace, ""),
         cluster.list(&kinds.2, namespace, REVISION_LABEL),
     );
-    let (services, routes) = join(
+    let (services, objects) = join(
         join_all(named.services.iter().map(|name| service(cluster, name))),
-        join_all(named.routes.iter().map(|route| self::route(cluster, route))),
+        join_all(named.objects.iter().map(|object| named_object(cluster, object))),
     )
     .await;
     let (templates, extensions, incumbent) = futures::join!(
@@ -101,7 +101,7 @@ pub async fn observe(cluster: &Cluster, name: &str) -> Result<Observation, CallE
                 read::run(value, &rollout).map(|run| (run.name.clone(), run))
             }),
             services: services.into_iter().collect(),
-            routes: routes.into_iter().collect(),
+            objects: objects.into_iter().collect(),
             templates,
             answers: BTreeMap::new(),
             incumbent,
@@ -216,9 +216,11 @@ async fn service(cluster: &Cluster, name: &str) -> (String, Fact<Value>) {
     (name.to_owned(), fact(read))
 }
 
-async fn route(cluster: &Cluster, route: &ObjectRef) -> (ObjectRef, Fact<Value>) {
-    let read = cluster.get(&Resource::of(route), &route.namespace, &route.name).await;
-    (route.clone(), fact(read))
+async fn named_object(cluster: &Cluster, object: &ObjectRef) -> (ObjectRef, Fact<Value>) {
+    let read = cluster
+        .get(&Resource::of(object), &object.namespace, &object.name)
+        .await;
+    (object.clone(), fact(read))
 }
 
 /// The templates, and those that they name in turn.

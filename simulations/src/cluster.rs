@@ -244,6 +244,7 @@ impl Cluster {
         let now = kernel.clock.now();
         match actor {
             Actor::ReplicaSet(key) => models.sync_replica_set(kernel, &key),
+            Actor::Deployment(key) => crate::models::sync_deployment(kernel, &key),
             Actor::PodReady(id) => models.pod_ready(kernel, id),
             Actor::PodCrashes(id) => models.pod_crashes(kernel, id),
             Actor::PodGone(id) => models.pod_gone(kernel, id),

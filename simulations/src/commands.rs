@@ -152,12 +152,22 @@ pub(crate) fn execute(kernel: &mut Kernel, command: &Command) -> Result<(), ApiE
             &json!({"spec": {"paused": true}}),
         ),
         Command::SetImage(name, image) => {
-            let mut containers = get(kernel, name)?["spec"]["template"]["spec"]["containers"].clone();
+            let rollout = get(kernel, name)?;
+            let (key, object) = match rollout["spec"]["workloadRef"]["name"].as_str() {
+                Some(workload) => {
+                    let key = rollout_key(name).beside(Kind::Deployment, workload);
+                    let found = kernel.store.get(&key).cloned();
+                    let found = found.ok_or_else(|| ApiError::NotFound(key.to_string()))?;
+                    (key, (*found).clone())
+                }
+                None => (rollout_key(name), rollout),
+            };
+            let mut containers = object["spec"]["template"]["spec"]["containers"].clone();
             if let Some(container) = containers.as_array_mut().and_then(|list| list.first_mut()) {
                 container["image"] = json!(image);
             }
             let changed = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-            patch(kernel, &rollout_key(name), Part::Main, &changed)
+            patch(kernel, &key, Part::Main, &changed)
         }
         Command::Undo(name, revision) => undo(kernel, name, *revision),
         Command::Restart(name) => {

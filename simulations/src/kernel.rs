@@ -22,6 +22,8 @@ use crate::store::{Key, Kind, Store};
 pub(crate) enum Actor {
     /// The ReplicaSet controller looks at a ReplicaSet.
     ReplicaSet(Key),
+    /// The Deployment controller looks at a Deployment.
+    Deployment(Key),
     /// A pod's process starts to serve and becomes ready.
     PodReady(PodId),
     /// A pod's process dies and will be started again.

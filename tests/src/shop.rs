@@ -280,6 +280,54 @@ impl Shop {
     }
 }
 
+/// Has the controller of a namespace do what few Rollouts ask for, so that it uses the rights for that: it takes a Deployment
+/// over, changes the labels of live pods, and restarts them.
+pub async fn use_rare_rights(plane: &Plane, space: &str) -> Result<()> {
+    let within = Duration::from_mins(2);
+    let labels = json!({ "app": "moved" });
+    let container = json!({
+        "name": "backend", "image": "sluice/backend:v1", "ports": [{ "containerPort": 5678 }],
+        "env": [{ "name": "VERSION", "value": "v1" }],
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "moved" },
+        "spec": {
+            "replicas": 1,
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
+        },
+    });
+    let workload = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "moved", "scaleDown": "onsuccess" });
+    let rollout = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "moved" },
+        "spec": { "replicas": 1, "workloadRef": workload, "strategy": { "canary": {} } },
+    });
+    for object in [deployment, rollout] {
+        plane.client.apply(space, &object.to_string()).await?;
+    }
+    let api: Api<Rollout> = Api::namespaced(plane.client.kube(), space);
+    wait_until("the end of the Deployment's pods", within, || async {
+        let deployment = plane.client.read("apps/v1", "Deployment", space, "moved").await?;
+        Ok((deployment["spec"]["replicas"] == 0).then_some(()))
+    })
+    .await?;
+    let at = sluice_crds::Time::from(jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2));
+    let metadata = json!({ "labels": { "role": "stable" } });
+    let patch = json!({ "spec": { "restartAt": at, "strategy": { "canary": { "stableMetadata": metadata } } } });
+    let patch = kube::api::Patch::Merge(patch);
+    api.patch("moved", &kube::api::PatchParams::default(), &patch).await?;
+    let is_done = |rollout: Option<&Rollout>| {
+        let status = rollout.and_then(|rollout| rollout.status.as_ref());
+        status.is_some_and(|status| status.restarted_at.as_ref() == Some(&at) && phase(status) == "Healthy")
+    };
+    plane
+        .client
+        .wait_for(&api, "moved", "the end of the restart", within, is_done)
+        .await?;
+    api.delete("moved", &kube::api::DeleteParams::default()).await?;
+    plane.client.delete("apps/v1", "Deployment", space, "moved").await
+}
+
 /// The phase as text.
 pub fn phase(status: &RolloutStatus) -> String {
     status.phase.as_ref().map(ToString::to_string).unwrap_or_default()

@@ -7,7 +7,7 @@ use sluice_crds::{AntiAffinity, BlueGreenStrategy, CanaryStrategy, Rollout, Roll
 use sluice_traffic::REVISION_LABEL;
 
 use super::{affinity, conditions, metadata, turn::Turn};
-use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate::Checked};
+use crate::{Ask, Fact, Hold, ReplicaSet, Why, World, hash, validate::Checked, workload};
 
 /// Annotation on a ReplicaSet: identity of the Rollout's pod template that it runs ([`hash::canonical`]).
 pub const TEMPLATE_ANNOTATION: &str = "sluice.dev/pod-template";
@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub namespace: &'a str,
     /// `spec.replicas`, 1 where absent.
     pub replicas: u32,
+    /// The pod template, its own or its workload's; `null` where there is none.
+    pub template: &'a Value,
     /// All ReplicaSets, oldest revision first.
     pub sets: Vec<&'a ReplicaSet>,
     /// The ReplicaSet of the present template, once it exists.
@@ -46,14 +48,20 @@ impl<'a> Context<'a> {
             Fact::Unknown(why) => return Err(unknown("the ReplicaSets", why.clone())),
         };
         let status = rollout.status.as_ref();
-        let template = rollout.spec.template.as_ref().unwrap_or(&Value::Null);
-        let checked = Checked::new(rollout, world.memory.checked.as_ref());
+        if let Some(Fact::Unknown(why)) = workload::fact(world) {
+            return Err(unknown("the workload of spec.workloadRef", why.clone()));
+        }
+        let template = workload::template(world).unwrap_or(&Value::Null);
+        let checked = Checked::new(world);
         turn.memory.checked = Some(checked.clone());
         let template_id = &checked.template_id;
         let mut sets: Vec<&ReplicaSet> = sets.values().filter(|set| !set.deleting).collect();
         sets.sort_by_key(|set| (revision_of(set), set.created_at, &set.name));
+        let current = status.and_then(|status| status.current_pod_hash.as_deref());
         let new = match recorded(&sets, template_id, status) {
             Some(set) => Some(set),
+            // Without a template nothing new can begin: what was the present revision still is.
+            None if template.is_null() => sets.iter().copied().find(|set| Some(set.hash.as_str()) == current),
             None if sets.is_empty() && !was_refused(world, &checked) => None,
             None => match turn.defaults(template_id) {
                 None => return Ok(None),
@@ -92,6 +100,7 @@ impl<'a> Context<'a> {
                 .spec
                 .replicas
                 .map_or(1, |replicas| u32::try_from(replicas).unwrap_or(0)),
+            template,
             sets,
             new,
             new_hash,

@@ -8,7 +8,9 @@ pub mod canary;
 mod conditions;
 mod context;
 mod deadline;
+mod duration;
 mod metadata;
+mod migration;
 mod publish;
 mod reached;
 pub mod replicas;
@@ -83,11 +85,13 @@ fn decide_valid<'a>(mut turn: Turn<'a>, context: &Context<'a>) -> Plan {
         blue_green::act(&mut turn, context, blue_green, &traffic, &status);
     }
     restart::act(&mut turn, context, &traffic, &mut status);
+    migration::act(&mut turn, context, &traffic, &status);
     sets::collect(&mut turn, context, &traffic, &status);
     runs::collect(&mut turn, context, &status);
     if !turn.asks.is_empty() {
         return asked(turn);
     }
+    duration::track(&turn, context, &mut status);
     publish::describe(&mut turn, context, &traffic, &mut status, None);
     let commit = publish::commit(&mut turn, context, &status);
     finish(turn, commit)

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sluice_crds::{BlueGreenStatus, CanaryStatus, Rollout, RolloutStatus, TrafficWeights, WeightDestination};
+use sluice_traffic::REVISION_LABEL;
 
 use super::{
     conditions,
@@ -9,7 +10,10 @@ use super::{
     traffic::Traffic,
     turn::Turn,
 };
-use crate::{Commit, ReplicaSet, json};
+use crate::{Commit, ReplicaSet, json, workload};
+
+/// Annotation on the Rollout: generation of its workload, which command lines compare with the status.
+const WORKLOAD_ANNOTATION: &str = "rollout.argoproj.io/workload-generation";
 
 /// Fills in the counts, weights, selectors, conditions and the phase.
 pub(super) fn describe(
@@ -23,7 +27,7 @@ pub(super) fn describe(
     status.replicas = sum(|set| set.replicas);
     status.ready_replicas = sum(|set| set.ready);
     status.available_replicas = sum(|set| set.available);
-    status.hpa_replicas = status.replicas;
+    describe_scale(context, traffic, status);
     status.updated_replicas = Some(number(context.new.map_or(0, |set| set.replicas)));
     status.observed_generation = context
         .rollout
@@ -31,7 +35,7 @@ pub(super) fn describe(
         .generation
         .map(|generation| generation.to_string());
     status.collision_count = (context.collisions > 0).then_some(context.collisions);
-    status.selector = context.rollout.spec.selector.as_ref().map(selector_text);
+    status.workload_observed_generation = workload_generation(context);
     if context.has_router() {
         describe_weights(turn, context, traffic, status);
     }
@@ -44,6 +48,26 @@ pub(super) fn describe(
         blue_green.preview_selector = selected(traffic.canary_service());
     }
     conditions::publish(turn, context, status, problems);
+}
+
+/// What the scale subresource shows. An autoscaler whose metric is as it should be sets spec.replicas to the number that it finds
+/// here, so pods beyond spec.replicas must not be counted: the canary's would be there for good.
+fn describe_scale(context: &Context<'_>, traffic: &Traffic<'_>, status: &mut RolloutStatus) {
+    let selector = workload::selector(context.world).as_deref().map(selector_text);
+    let total: u32 = context.sets.iter().map(|set| set.replicas).sum();
+    let active = traffic
+        .stable_service()
+        .and_then(|service| service.selected.revision.as_deref());
+    let (replicas, selector) = match active.filter(|_| context.blue_green().is_some()) {
+        // The preview's pods have no load, and would make the active ones' look small.
+        Some(hash) => (
+            context.set(hash).map_or(0, |set| set.replicas),
+            selector.map(|selector| format!("{selector},{REVISION_LABEL}={hash}")),
+        ),
+        None => (total.min(context.replicas), selector),
+    };
+    status.hpa_replicas = Some(number(replicas));
+    status.selector = selector;
 }
 
 fn number(count: u32) -> i32 {
@@ -146,6 +170,7 @@ fn hard(status: &RolloutStatus) -> RolloutStatus {
     status.ready_replicas = None;
     status.available_replicas = None;
     status.hpa_replicas = None;
+    status.selector = None;
     status.message = None;
     status.conditions = None;
     if let Some(blue_green) = &mut status.blue_green {
@@ -162,24 +187,33 @@ fn hard(status: &RolloutStatus) -> RolloutStatus {
     status
 }
 
-/// `spec.replicas` where it is absent (as Argo Rollouts does), and the number of the present revision.
+/// Generation of the workload that the pod template is taken from.
+fn workload_generation(context: &Context<'_>) -> Option<String> {
+    let workload = workload::fact(context.world)?.known()?;
+    let generation = workload.pointer("/metadata/generation")?.as_i64()?;
+    Some(generation.to_string())
+}
+
+/// `spec.replicas` where it is absent (as Argo Rollouts does), the number of the present revision, and the generation of the
+/// workload.
 fn object_patch(context: &Context<'_>) -> Option<Value> {
     let mut patch = Map::new();
     if context.rollout.spec.replicas.is_none() {
         patch.insert("spec".to_owned(), json!({ "replicas": 1 }));
     }
     let revision = context.revision.to_string();
-    let written = context
-        .rollout
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(REVISION_ANNOTATION));
-    if written != Some(&revision) {
-        patch.insert(
-            "metadata".to_owned(),
-            json!({ "annotations": { (REVISION_ANNOTATION): revision } }),
-        );
+    let written = |name: &str| context.rollout.metadata.annotations.as_ref()?.get(name);
+    let mut annotations = Map::new();
+    if written(REVISION_ANNOTATION) != Some(&revision) {
+        annotations.insert(REVISION_ANNOTATION.to_owned(), revision.into());
+    }
+    if let Some(generation) = workload_generation(context)
+        && written(WORKLOAD_ANNOTATION) != Some(&generation)
+    {
+        annotations.insert(WORKLOAD_ANNOTATION.to_owned(), generation.into());
+    }
+    if !annotations.is_empty() {
+        patch.insert("metadata".to_owned(), json!({ "annotations": annotations }));
     }
     (!patch.is_empty()).then(|| Value::Object(patch))
 }

@@ -12,7 +12,7 @@ use super::{
     traffic::{Need, Traffic},
     turn::Turn,
 };
-use crate::{Effect, Event, EventKind, Hold, Owner, ReplicaSet};
+use crate::{Effect, Event, EventKind, Hold, Owner, ReplicaSet, workload};
 
 /// Annotation: `spec.replicas` of the Rollout when the ReplicaSet was last scaled.
 const DESIRED_ANNOTATION: &str = "rollout.argoproj.io/desired-replicas";
@@ -24,7 +24,7 @@ const INSTANCE_LABEL: &str = "argo-rollouts.argoproj.io/controller-instance-id";
 /// Creates the ReplicaSet of the present template with `replicas` pods.
 pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) {
     let name = context.new_name();
-    let mut template = context.rollout.spec.template.clone().unwrap_or_else(|| json!({}));
+    let mut template = context.template.clone();
     let mut labels = template_labels(&template);
     labels.insert(REVISION_LABEL.to_owned(), context.new_hash.clone());
     template["metadata"]["labels"] = json!(labels);
@@ -45,7 +45,7 @@ pub(super) fn create(turn: &mut Turn<'_>, context: &Context<'_>, replicas: u32) 
         (TEMPLATE_ANNOTATION): context.checked.template_id,
     });
     metadata::inject(context, &mut template, &mut annotations);
-    let mut selector = json!(context.rollout.spec.selector);
+    let mut selector = json!(workload::selector(context.world));
     selector["matchLabels"][REVISION_LABEL] = Value::from(context.new_hash.as_str());
     let object = json!({
         "apiVersion": "apps/v1",

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sluice_crds::Rollout;
 
 use super::Problem;
-use crate::hash;
+use crate::{Fact, World, hash, workload};
 
-/// What follows from the spec of a Rollout alone. The API server counts a new generation whenever a spec changes, so it holds
-/// for one generation of one Rollout.
+/// What follows from the spec of a Rollout and its workload alone. The API server counts a new generation whenever a spec
+/// changes, so it holds for one generation of one Rollout, and of its workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// uid and generation that it is about; `None` where the Rollout has none.
-    about: Option<(String, i64)>,
+    /// uid and generation that it is about, and resourceVersion of the workload; `None` where the Rollout has none.
+    about: Option<(String, i64, Option<String>)>,
     /// Identity of the pod template: [`hash::canonical`].
     pub template_id: String,
     /// All static problems: [`super::rollout`].
@@ -21,16 +20,19 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Works it out, unless `known` is about this very spec.
-    pub fn new(rollout: &Rollout, known: Option<&Arc<Checked>>) -> Arc<Checked> {
-        let metadata = &rollout.metadata;
+    /// Works it out, unless what is remembered is about this very spec.
+    pub fn new(world: &World) -> Arc<Checked> {
+        let metadata = &world.rollout.metadata;
+        let workload = workload::fact(world).and_then(Fact::known);
+        let version = workload.and_then(|workload| workload.pointer("/metadata/resourceVersion")?.as_str());
         let about = metadata.uid.clone().zip(metadata.generation);
-        match known {
+        let about = about.map(|(uid, generation)| (uid, generation, version.map(str::to_owned)));
+        match &world.memory.checked {
             Some(known) if known.about == about && about.is_some() => known.clone(),
             _ => Arc::new(Checked {
                 about,
-                template_id: hash::canonical(rollout.spec.template.as_ref().unwrap_or(&Value::Null)),
-                problems: super::rollout(rollout),
+                template_id: hash::canonical(workload::template(world).unwrap_or(&Value::Null)),
+                problems: super::rollout(&world.rollout),
             }),
         }
     }

@@ -8,7 +8,7 @@ use sluice_crds::{Rollout, RolloutAnalysis};
 use sluice_traffic::{REVISION_LABEL, routers::service};
 
 use super::Problem;
-use crate::{Answer, Answered, Ask, Fact, TemplateRef, Why, World, hash, references};
+use crate::{Answer, Answered, Ask, Fact, TemplateRef, Why, World, hash, references, workload};
 
 /// All problems of the objects that a Rollout names, and what the API server refuses in its pod template. What could not be
 /// read is no problem of the spec.
@@ -17,7 +17,7 @@ pub fn references(world: &World) -> Vec<Problem> {
     for (path, name) in services(&world.rollout) {
         match world.services.get(name) {
             Some(Fact::Absent) => problems.push(problem(path, format!("service \"{name}\" not found"))),
-            Some(Fact::Known(value)) => problems.extend(service_problems(&world.rollout, path, name, value)),
+            Some(Fact::Known(value)) => problems.extend(service_problems(world, path, name, value)),
             Some(Fact::Unknown(_)) | None => {}
         }
     }
@@ -25,10 +25,11 @@ pub fn references(world: &World) -> Vec<Problem> {
         templates(&mut problems, world, &path, &analysis);
     }
     problems.extend(refusal(world));
+    problems.extend(workload_problem(world));
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
-        if let Some(Fact::Absent) = world.routes.get(&object) {
+        if let Some(Fact::Absent) = world.objects.get(&object) {
             let path = "spec.strategy.canary.trafficRouting".to_owned();
             problems.push(problem(path, format!("{object} not found")));
         }
@@ -81,15 +82,15 @@ fn services(rollout: &Rollout) -> impl Iterator<Item = (&'static str, &str)> {
 }
 
 /// A Service must select the pods, and must not belong to another Rollout.
-fn service_problems(rollout: &Rollout, path: &str, name: &str, value: &serde_json::Value) -> Option<Problem> {
-    let own = rollout.metadata.name.as_deref().unwrap_or_default();
+fn service_problems(world: &World, path: &str, name: &str, value: &serde_json::Value) -> Option<Problem> {
+    let own = world.rollout.metadata.name.as_deref().unwrap_or_default();
     if service::observe(value).managed_by.is_some_and(|other| other != own) {
         return Some(problem(
             path,
             format!("Service \"{name}\" is managed by another Rollout"),
         ));
     }
-    let labels = rollout.spec.template.as_ref()?.pointer("/metadata/labels");
+    let labels = workload::template(world)?.pointer("/metadata/labels");
     let selector = value.pointer("/spec/selector")?.as_object()?;
     let unfit = selector.iter().find(|(key, wanted)| {
         key.as_str() != REVISION_LABEL && labels.and_then(|labels| labels.get(key.as_str())) != Some(wanted)
@@ -182,6 +183,20 @@ fn kind(template: &TemplateRef) -> &'static str {
     }
 }
 
+/// The workload must be there, and have a template.
+fn workload_problem(world: &World) -> Option<Problem> {
+    let object = workload::object(&world.rollout)?;
+    let path = "spec.workloadRef.name";
+    match workload::fact(world)? {
+        Fact::Absent => Some(problem(path, format!("{} \"{}\" not found", object.kind, object.name))),
+        Fact::Known(_) if workload::template(world).is_none() => Some(problem(
+            path,
+            format!("{} \"{}\" has no pod template", object.kind, object.name),
+        )),
+        Fact::Known(_) | Fact::Unknown(_) => None,
+    }
+}
+
 /// What the API server says about the pod template. It knows more than we do: all rules of pods, and those of its cluster.
 fn refusal(world: &World) -> Option<Problem> {
     // The hash of a template takes a while, and there is rarely an answer to look for.
@@ -189,7 +204,7 @@ fn refusal(world: &World) -> Option<Problem> {
     if !world.answers.values().any(is_refused) {
         return None;
     }
-    let template = hash::canonical(world.rollout.spec.template.as_ref()?);
+    let template = hash::canonical(workload::template(world)?);
     let answered = world.answers.get(&Ask::Defaults { template })?;
     match &answered.answer {
         Answer::Defaults(Fact::Unknown(Why::Refused(message))) => Some(problem(

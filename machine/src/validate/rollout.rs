@@ -75,6 +75,12 @@ fn workload_ref(report: &mut Report, spec: &RolloutSpec, reference: &WorkloadRef
         let problem = format!("workload of type {api_version}/{kind} is not supported");
         report.add("spec.workloadRef.kind", problem);
     }
+    let mode = reference.scale_down.as_deref().unwrap_or("never");
+    report.add_if(
+        !["never", "onsuccess", "progressively", ""].contains(&mode),
+        "spec.workloadRef.scaleDown",
+        "must be never, onsuccess or progressively",
+    );
     report.add_if(
         reference.name.as_ref().is_none_or(String::is_empty),
         "spec.workloadRef.name",

@@ -10,8 +10,6 @@ use super::report::Report;
 /// A field, and whether a Rollout asks for it.
 type Field<T> = (&'static str, fn(&T) -> bool);
 
-const SPEC: &[Field<Rollout>] = &[("workloadRef", |rollout| rollout.spec.workload_ref.is_some())];
-
 const CANARY: &[Field<CanaryStrategy>] = &[("trafficRouting.maxTrafficWeight", |canary| {
     let weight = canary
         .traffic_routing
@@ -33,7 +31,6 @@ const ANALYSIS: &[Field<RolloutAnalysis>] = &[
 ];
 
 pub(super) fn check(report: &mut Report, rollout: &Rollout) {
-    list(report, "spec", SPEC, rollout);
     if let Some(canary) = rollout.spec.canary() {
         list(report, "spec.strategy.canary", CANARY, canary);
     }

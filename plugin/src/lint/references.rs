@@ -107,7 +107,7 @@ fn world(document: &Document, rollout: Rollout, given: &Given<'_>) -> World {
     }
     World {
         services: names.services.iter().map(service).collect(),
-        routes: names.routes.iter().map(route).collect(),
+        objects: names.objects.iter().map(route).collect(),
         templates,
         replica_sets: Fact::Known(BTreeMap::new()),
         runs: Fact::Known(BTreeMap::new()),
@@ -127,7 +127,7 @@ fn unknowing(world: &World) -> World {
     }
     let mut world = world.clone();
     forget(&mut world.services);
-    forget(&mut world.routes);
+    forget(&mut world.objects);
     forget(&mut world.templates);
     world
 }
@@ -136,7 +136,7 @@ fn unknowing(world: &World) -> World {
 fn route_problems(world: &World) -> Vec<Problem> {
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let problem = |router: &sluice_traffic::Router| {
-        let value = world.routes.get(&router.object(namespace))?.known()?;
+        let value = world.objects.get(&router.object(namespace))?.known()?;
         let problem = router.observe(value, references::pair(&world.rollout)).err()?;
         let text = format!(
             "{} {}: {}: {}",

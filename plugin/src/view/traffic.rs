@@ -117,7 +117,7 @@ fn route(world: &World, plan: &Plan, now: Timestamp, router: &Router, pair: Pair
         acknowledged: "unknown",
         detail: String::new(),
     };
-    let observed = match world.routes.get(&object) {
+    let observed = match world.objects.get(&object) {
         Some(Fact::Known(value)) => match router.observe(value, pair) {
             Ok(observed) => observed,
             Err(problem) => {

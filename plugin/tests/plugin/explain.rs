@@ -94,7 +94,7 @@ async fn what_files_do_not_have_is_not_known_and_not_taken_to_be_absent() {
         "the ReplicaSets: not known, because reading it failed: the files do not tell: \
          list replicasets.apps in namespace 'shop'"
     );
-    let routes = observe(&without("HTTPRoute"), "backend").await.unwrap().world.routes;
+    let routes = observe(&without("HTTPRoute"), "backend").await.unwrap().world.objects;
     assert!(
         routes.values().all(|route| matches!(route, Fact::Unknown(_))),
         "{routes:?}"

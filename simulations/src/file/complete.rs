@@ -84,16 +84,12 @@ impl Completed {
         for name in &names.services {
             let key = rollout.beside(Kind::Service, name);
             if !self.has(&key) {
-                let spec = json!({"selector": labels(object), "ports": [{"port": 80}]});
+                let spec = json!({"selector": labels(&self.objects, object), "ports": [{"port": 80}]});
                 self.add(&key, spec, &format!("which Rollout {} names", rollout.name));
             }
         }
         let pair = references::pair(object);
-        for route in &names.routes {
-            let Some(kind) = Kind::of(&route.api_version, &route.kind) else {
-                continue;
-            };
-            let key = Key::new(kind, &route.namespace, &route.name);
+        for key in routes(rollout, object) {
             if !pair.stable.is_empty() && !pair.canary.is_empty() && !self.has(&key) {
                 let spec = json!({"parentRefs": [{"name": "gateway"}], "rules": [{"backendRefs": [
                     {"name": pair.stable, "port": 80, "weight": 100}, {"name": pair.canary, "port": 80, "weight": 0},
@@ -106,19 +102,15 @@ impl Completed {
     /// Where the requests of a Rollout enter.
     fn entry(&mut self, rollout: &Key, object: &Rollout) -> Entry {
         let names = references::references(object);
-        let route = names.routes.first().and_then(|route| {
-            let kind = Kind::of(&route.api_version, &route.kind)?;
-            Some(Entry::Route(Key::new(kind, &route.namespace, &route.name)))
-        });
-        if let Some(entry) = route {
-            return entry;
+        if let Some(route) = routes(rollout, object).next() {
+            return Entry::Route(route);
         }
         let strategy = object.spec.strategy.as_ref();
         if let Some(blue_green) = strategy.and_then(|strategy| strategy.blue_green.as_ref()) {
             return Entry::Service(rollout.beside(Kind::Service, &blue_green.active_service));
         }
         // Without a router, a Service that selects all pods is where requests enter. Those that the Rollout names are not.
-        let labels = labels(object);
+        let labels = labels(&self.objects, object);
         let selects = |service: &&Value| {
             let selector = service["spec"]["selector"].as_object();
             service["kind"] == "Service"
@@ -144,11 +136,36 @@ impl Completed {
     }
 }
 
+/// The routes of a Rollout that are of a kind that is modelled.
+fn routes(key: &Key, rollout: &Rollout) -> impl Iterator<Item = Key> {
+    let routers = references::routers(rollout).into_iter();
+    routers.filter_map(|router| {
+        let object = router.object(&key.namespace);
+        let kind = Kind::of(&object.api_version, &object.kind)?;
+        Some(Key::new(kind, &object.namespace, &object.name))
+    })
+}
+
+/// The workload that a Rollout takes its pod template from, among some objects.
+pub(super) fn workload<'v>(objects: &'v [Value], rollout: &Rollout) -> Option<&'v Value> {
+    let named = sluice_machine::workload::object(rollout)?;
+    objects.iter().find(|object| {
+        let metadata = &object["metadata"];
+        object["kind"] == *named.kind && metadata["name"] == *named.name && metadata["namespace"] == namespace(rollout)
+    })
+}
+
 /// Labels by which the pods of a Rollout are selected.
-fn labels(rollout: &Rollout) -> Map<String, Value> {
+fn labels(objects: &[Value], rollout: &Rollout) -> Map<String, Value> {
+    let workload = workload(objects, rollout);
     let template = rollout.spec.template.as_ref();
+    let template = template.or_else(|| workload?.pointer("/spec/template"));
     let all = template.and_then(|template| template.pointer("/metadata/labels")?.as_object());
     let selector = serde_json::to_value(&rollout.spec.selector).unwrap_or_default();
+    let selector = match workload {
+        Some(workload) if selector.is_null() => workload["spec"]["selector"].clone(),
+        _ => selector,
+    };
     let matched = selector
         .get("matchLabels")
         .and_then(Value::as_object)

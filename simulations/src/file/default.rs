@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use serde::Deserialize as _;
 use serde_json::Value;
+use sluice_crds::Rollout;
 
 use super::types::{ActionFile, ScenarioFile, TrafficFile, VersionFile};
 use super::values::{Share, Span};
@@ -35,7 +37,11 @@ pub fn good_and_bad(objects: Vec<Value>) -> Result<[ScenarioFile; 2], FileError>
     let image = |key: &Key| {
         let is_meant = |object: &&Value| key_of(object).as_ref() == Ok(key);
         let object = completed.objects.iter().find(is_meant);
-        let image = object.and_then(|object| object.pointer("/spec/template/spec/containers/0/image")?.as_str());
+        let rollout = object.and_then(|object| Rollout::deserialize(object).ok());
+        let workload = rollout.and_then(|rollout| super::complete::workload(&completed.objects, &rollout));
+        let image = workload
+            .or(object)
+            .and_then(|object| object.pointer("/spec/template/spec/containers/0/image")?.as_str());
         format!("{}-new", image.unwrap_or("image"))
     };
     let scenario = |name: &str, error_rate: f64, description: &str| ScenarioFile {

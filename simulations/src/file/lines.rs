@@ -100,6 +100,7 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
             &["clusteranalysistemplate", "clusteranalysistemplates"],
         ),
         (Kind::AnalysisRun, &["analysisrun", "analysisruns", "ar"]),
+        (Kind::Deployment, &["deployment", "deployments", "deploy"]),
         (Kind::ReplicaSet, &["replicaset", "replicasets", "rs"]),
         (Kind::Service, &["service", "services", "svc"]),
         (Kind::HttpRoute, &["httproute", "httproutes"]),

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod data_plane;
+mod deployments;
 mod endpoints;
 mod metrics;
 mod pods;
@@ -19,6 +20,7 @@ use crate::store::{Change, Happened, Kind};
 
 pub(crate) use data_plane::{DataPlane, Rules, rules_of};
 pub use data_plane::{Entry, Flow, Loss, LossReason, Ramp, Served, Totals};
+pub(crate) use deployments::sync as sync_deployment;
 pub(crate) use endpoints::{Backend, EndpointSlices};
 pub use metrics::{MetricAnswer, MetricModel, MetricRule, MetricSource, Outage};
 pub use pods::{Health, NEW, Onset, Overload, STABLE, Version};
@@ -103,6 +105,7 @@ impl Models {
         let alive = change.happened != Happened::Deleted;
         match change.key.kind {
             Kind::ReplicaSet => self.schedule_replica_set(kernel, &change.key, SignedDuration::ZERO),
+            Kind::Deployment => self.schedule_deployment(kernel, &change.key),
             Kind::Service => self.service_changed(kernel, &change.key, alive.then_some(&*change.object)),
             Kind::HttpRoute => {
                 let generation = |object: &Arc<serde_json::Value>| object["metadata"]["generation"].as_i64();

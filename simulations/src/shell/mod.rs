@@ -34,11 +34,12 @@ pub(crate) use writes::PodWrite;
 use writes::{Failed, Request, Requested};
 
 /// The kinds that a controller watches.
-const WATCHED: [Kind; 7] = [
+const WATCHED: [Kind; 8] = [
     Kind::Rollout,
     Kind::ReplicaSet,
     Kind::Service,
     Kind::HttpRoute,
+    Kind::Deployment,
     Kind::AnalysisRun,
     Kind::AnalysisTemplate,
     Kind::ClusterAnalysisTemplate,
@@ -437,7 +438,14 @@ impl Process {
                 }
                 self.schedule_round(kernel, key, wait);
             }
-            Err(Failed::Refused) => self.give_up(kernel, key),
+            Err(failed) => {
+                if let (Failed::Taken, Some(task)) = (failed, self.tasks.get_mut(key))
+                    && let Work::Rollout(work) = &mut task.work
+                {
+                    work.is_taken(&requested.target);
+                }
+                self.give_up(kernel, key);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use sluice_crds::{AnalysisTemplateSpec, Rollout};
 use sluice_machine::references::{References, references};
 use sluice_machine::{
     Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, Template, TemplateRef, Why,
-    World, guards, hash, read,
+    World, guards, hash, read, workload,
 };
 use sluice_traffic::ObjectRef;
 
@@ -54,7 +54,7 @@ impl RolloutTask {
             rollout,
             replica_sets: Fact::Known(BTreeMap::new()),
             services: BTreeMap::new(),
-            routes: BTreeMap::new(),
+            objects: BTreeMap::new(),
             templates: BTreeMap::new(),
             runs: Fact::Known(BTreeMap::new()),
             answers: BTreeMap::new(),
@@ -78,9 +78,9 @@ impl RolloutTask {
             names.iter().map(|name| (name.clone(), Fact::Absent)).collect()
         };
         self.world.services = absent(&self.references.services);
-        self.world.routes = self
+        self.world.objects = self
             .references
-            .routes
+            .objects
             .iter()
             .map(|route| (route.clone(), missing(route)))
             .collect();
@@ -159,10 +159,10 @@ impl RolloutTask {
                 .get_mut(name)
                 .map(|service| *service = fact())
                 .is_some(),
-            Kind::HttpRoute => {
+            Kind::HttpRoute | Kind::Deployment => {
                 let (api_version, kind) = (key.kind.api_version().to_owned(), key.kind.name().to_owned());
                 let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
-                let route = self.world.routes.get_mut(&ObjectRef {
+                let route = self.world.objects.get_mut(&ObjectRef {
                     api_version,
                     kind,
                     namespace,
@@ -293,8 +293,7 @@ impl RolloutTask {
 
     /// The pod template with the API server's defaults.
     fn defaults(&self, kernel: &mut Kernel, key: &Key, asked: &str) -> Fact<Value> {
-        let spec = &self.world.rollout.spec;
-        let template = spec.template.clone().unwrap_or(Value::Null);
+        let template = workload::template(&self.world).cloned().unwrap_or(Value::Null);
         assert_eq!(
             hash::canonical(&template),
             asked,
@@ -303,7 +302,7 @@ impl RolloutTask {
         let probe = json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": {"namespace": &*key.namespace, "name": format!("{}-dry-run", key.name)},
-            "spec": {"replicas": 0, "selector": spec.selector, "template": template},
+            "spec": {"replicas": 0, "selector": workload::selector(&self.world), "template": template},
         });
         match kernel.store.dry_run_create(kernel.clock.now(), probe) {
             Ok(mut admitted) => Fact::Known(admitted["spec"]["template"].take()),
@@ -326,7 +325,7 @@ impl RolloutTask {
             .map(|name| rollout.beside(Kind::Service, name));
         let known = self
             .world
-            .routes
+            .objects
             .iter()
             .filter(|(_, fact)| !matches!(fact, Fact::Unknown(_)));
         std::iter::once(rollout.clone())
@@ -351,6 +350,13 @@ impl RolloutTask {
         self.world.memory.clone()
     }
 
+    /// The name of an object that was to be created is somebody else's: the machine takes another one.
+    pub(super) fn is_taken(&mut self, object: &Key) {
+        if object.kind == Kind::ReplicaSet {
+            self.world.memory.taken.insert(object.name.to_string());
+        }
+    }
+
     /// Gives the machine what another process remembers.
     pub(super) fn remember(&mut self, memory: Memory) {
         self.world.memory = memory;
@@ -373,7 +379,7 @@ impl RolloutTask {
 
 fn missing(route: &ObjectRef) -> Fact<Value> {
     match Kind::of(&route.api_version, &route.kind) {
-        Some(Kind::HttpRoute) => Fact::Absent,
+        Some(Kind::HttpRoute | Kind::Deployment) => Fact::Absent,
         _ => Fact::Unknown(Why::NotInstalled),
     }
 }

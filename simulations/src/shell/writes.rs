@@ -49,6 +49,8 @@ pub(super) enum Failed {
     Crash,
     /// No answer came: nobody knows whether it was applied.
     TimedOut,
+    /// There is an object of this name, and it is somebody else's.
+    Taken,
     /// The request failed.
     Refused,
 }
@@ -144,6 +146,7 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }
         Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
+        Effect::ScaleWorkload { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
         Effect::EvictPod { name, uid, .. } => (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch: None })),
         Effect::PatchPod { name, uid, mut patch } => {
             let patch = Some(patch["metadata"].take());
@@ -269,10 +272,10 @@ fn settle(
             if unknown {
                 cache.wrote(task, target, None, now);
             }
-            Err(if error == ApiError::Timeout {
-                Failed::TimedOut
-            } else {
-                Failed::Refused
+            Err(match error {
+                ApiError::Timeout => Failed::TimedOut,
+                ApiError::AlreadyExists(_) => Failed::Taken,
+                _ => Failed::Refused,
             })
         }
     }

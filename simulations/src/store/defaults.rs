@@ -7,7 +7,7 @@ use super::Kind;
 /// Fills in the defaults of a kind.
 pub(crate) fn fill(kind: Kind, object: &mut Value) {
     match kind {
-        Kind::ReplicaSet => {
+        Kind::ReplicaSet | Kind::Deployment => {
             let spec = &mut object["spec"];
             put(spec, "replicas", json!(1));
             pod_template(&mut spec["template"]);

@@ -17,6 +17,8 @@ pub enum Kind {
     Experiment,
     /// `apps/v1` ReplicaSet.
     ReplicaSet,
+    /// `apps/v1` Deployment, as far as it takes part in a migration.
+    Deployment,
     /// `v1` Service.
     Service,
     /// `gateway.networking.k8s.io/v1` HTTPRoute.
@@ -32,7 +34,7 @@ pub enum Kind {
 }
 
 /// apiVersion, kind, whether it lives in a namespace, how the server treats it.
-const TABLE: [(Kind, &str, &str, bool, Shape); 12] = [
+const TABLE: [(Kind, &str, &str, bool, Shape); 13] = [
     (
         Kind::Rollout,
         "argoproj.io/v1alpha1",
@@ -72,6 +74,13 @@ const TABLE: [(Kind, &str, &str, bool, Shape); 12] = [
         Kind::ReplicaSet,
         "apps/v1",
         "ReplicaSet",
+        true,
+        Shape::BuiltInWithStatus,
+    ),
+    (
+        Kind::Deployment,
+        "apps/v1",
+        "Deployment",
         true,
         Shape::BuiltInWithStatus,
     ),

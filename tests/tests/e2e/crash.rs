@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sluice_tests::audit::{Mark, Request};
 use sluice_tests::plane::User;
 use sluice_tests::rights;
-use sluice_tests::shop::{STABLE, Shop, Version};
+use sluice_tests::shop::{self, STABLE, Shop, Version};
 use sluice_tests::{Controller, ControllerConfig, History, Load, Plane, PlaneConfig, tests};
 
 /// Enough for one stretch of an update on a machine that builds at the same time.
@@ -391,6 +391,9 @@ async fn a_leader_that_is_stopped_killed_or_frozen_is_followed_and_nothing_is_lo
 }
 
 async fn the_rights_for_a_namespace_are_those_that_were_used(plane: Arc<Plane>) -> Result<()> {
+    let controller = Controller::start(&plane, ControllerConfig::of(SPACES[0])).await?;
+    shop::use_rare_rights(&plane, SPACES[0]).await?;
+    controller.stop().await?;
     let mut requests = plane.audit.since(Mark::BEGIN).await?;
     requests.retain(|request| request.user == User::Controller.name());
     rights::compare(&requests, &SPACES)

@@ -10,6 +10,7 @@ mod promql;
 mod quiet;
 mod refused;
 mod same;
+mod updates;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ("canary", canary::suite),
         ("blue_green", blue_green::suite),
         ("same", same::suite),
+        ("updates", updates::suite),
         ("refused", refused::suite),
         ("crash", crash::suite),
         ("quiet", quiet::suite),

@@ -15,7 +15,7 @@ use sluice_crds::RolloutStatus;
 use sluice_tests::audit::{Mark, Request, count_by_what};
 use sluice_tests::plane::User;
 use sluice_tests::rights::{self, OWN_NAMESPACE, grant};
-use sluice_tests::shop::{STABLE, Shop, Version, phase};
+use sluice_tests::shop::{self, STABLE, Shop, Version, phase};
 use sluice_tests::{Controller, ControllerConfig, Plane, PlaneConfig, tests, wait_until};
 
 /// Enough for anything here on a machine that builds at the same time.
@@ -338,6 +338,9 @@ async fn a_rollout_whose_kind_of_route_is_installed_later_goes_on(plane: Arc<Pla
 }
 
 async fn the_rights_for_the_cluster_are_those_that_were_used(plane: Arc<Plane>) -> Result<()> {
+    let controller = Controller::start(&plane, controller()).await?;
+    shop::use_rare_rights(&plane, "default").await?;
+    controller.stop().await?;
     let mut requests = plane.audit.since(Mark::BEGIN).await?;
     requests.retain(|request| request.user == User::Controller.name());
     rights::compare(&requests, &[])

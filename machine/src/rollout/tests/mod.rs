@@ -46,7 +46,7 @@ fn scene(replicas: u32, strategy: Value) -> Scene {
         rollout,
         replica_sets: Fact::Known(BTreeMap::new()),
         services: BTreeMap::new(),
-        routes: BTreeMap::new(),
+        objects: BTreeMap::new(),
         templates: BTreeMap::new(),
         runs: Fact::Known(BTreeMap::new()),
         answers: BTreeMap::new(),
@@ -253,7 +253,7 @@ impl Scene {
                 "conditions": [met("Accepted"), met("ResolvedRefs")],
             }] },
         });
-        self.world.routes.insert(route(), Fact::Known(value));
+        self.world.objects.insert(route(), Fact::Known(value));
         // Acknowledged long ago.
         self.world
             .memory

@@ -15,7 +15,7 @@ use sluice_traffic::{Dest, ObjectRef, Observed, Router, Split, Weights, eff, reg
 pub(super) use settling::Settling;
 
 use super::{context::Context, turn::Turn};
-use crate::{Effect, Fact, Hold, references};
+use crate::{Effect, Event, EventKind, Fact, Hold, references};
 
 /// One router's object.
 pub(super) struct Route<'a> {
@@ -128,7 +128,7 @@ impl<'a> Traffic<'a> {
     fn read_route(&mut self, context: &Context<'a>, router: Router) {
         let object = router.object(context.namespace);
         let what = object.to_string();
-        match context.world.routes.get(&object) {
+        match context.world.objects.get(&object) {
             Some(Fact::Known(value)) => match router.observe(value, self.pair()) {
                 Ok(observed) => self.routes.push(Route {
                     router,
@@ -367,6 +367,13 @@ impl<'a> Traffic<'a> {
         if let Some(patch) = edit.map_err(|problem| Hold::RouteProblem {
             problem: problem.to_string(),
         })? {
+            let from = selected.revision.as_deref().unwrap_or_default();
+            turn.events.push(Event {
+                kind: EventKind::Normal,
+                reason: "SwitchService",
+                message: format!("Switched selector for service '{name}' from '{from}' to '{revision}'"),
+                key: context.event_key(&format!("{name}/{from}/{revision}/{}", turn.now)),
+            });
             let revision = revision.to_owned();
             turn.effects.push(Effect::SwitchService {
                 name: name.to_owned(),

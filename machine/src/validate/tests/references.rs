@@ -46,7 +46,7 @@ fn world() -> World {
         rollout: serde_json::from_value(canary()).expect("the CRD admits it"),
         replica_sets: Fact::Known(BTreeMap::new()),
         services: BTreeMap::from([("web-canary".to_owned(), ours()), ("web-stable".to_owned(), ours())]),
-        routes: BTreeMap::from([(route(), Fact::Known(json!({})))]),
+        objects: BTreeMap::from([(route(), Fact::Known(json!({})))]),
         templates: BTreeMap::new(),
         runs: Fact::Known(BTreeMap::new()),
         answers: BTreeMap::new(),
@@ -108,7 +108,7 @@ fn what_is_there_and_fits_is_no_problem() {
 fn what_could_not_be_read_is_no_problem_of_the_spec() {
     let unknown = || Fact::Unknown(Why::Forbidden);
     let mut world = world().service("web-canary", unknown()).answered(unknown());
-    world.routes.insert(route(), Fact::Unknown(Why::NotInstalled));
+    world.objects.insert(route(), Fact::Unknown(Why::NotInstalled));
     world
         .templates
         .insert(errors(false, "errors"), Fact::Unknown(Why::Syncing));
@@ -139,7 +139,7 @@ fn services_must_be_there_select_the_pods_and_be_nobody_elses() {
 #[test]
 fn routes_must_be_there() {
     let mut world = world();
-    world.routes.insert(route(), Fact::Absent);
+    world.objects.insert(route(), Fact::Absent);
     check(&world, &[format!("{AT}.trafficRouting: HTTPRoute shop/web not found")]);
 }
 

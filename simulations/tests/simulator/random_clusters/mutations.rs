@@ -167,7 +167,7 @@ fn sets(world: &World) -> impl Iterator<Item = &ReplicaSet> {
 /// Everything looks as if it had been written and acknowledged long ago.
 fn scales_down_before_settled(now: Timestamp, world: &World) -> Plan {
     let world = with(world, |world| {
-        for (route, fact) in &mut world.routes {
+        for (route, fact) in &mut world.objects {
             let Fact::Known(value) = fact else { continue };
             forget_moving(value);
             let generation = value["metadata"]["generation"].clone();
@@ -285,7 +285,7 @@ fn ignores_foreign_writers(now: Timestamp, world: &World) -> Plan {
     };
     let world = with(world, |world| {
         for router in references::routers(&world.rollout) {
-            if let Some(Fact::Known(value)) = world.routes.get_mut(&router.object("default")) {
+            if let Some(Fact::Known(value)) = world.objects.get_mut(&router.object("default")) {
                 write_back(&router, pair, value);
             }
         }
