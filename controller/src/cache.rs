@@ -88,6 +88,8 @@ struct Table {
     objects: BTreeMap<ObjectName, Arc<Stored>>,
     by_controller: BTreeMap<String, BTreeSet<ObjectName>>,
     orphans: BTreeSet<ObjectName>,
+    /// Objects by the Rollout that they are annotated as managed by.
+    managed: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// Names that the list under way has told so far.
     listed: Option<BTreeSet<ObjectName>>,
 }
@@ -159,6 +161,17 @@ impl Cache {
                 replica_sets,
                 runs,
             })
+        })
+    }
+
+    /// The Services that are annotated as managed by a Rollout, whether or not there is such a Rollout.
+    pub fn managed_services(&self, rollout: &ObjectName) -> Vec<Arc<Stored>> {
+        self.with(|tables| {
+            let Some(table) = tables.by_kind.get(&Kind::Service) else {
+                return Vec::new();
+            };
+            let names = table.managed.get(rollout).into_iter().flatten();
+            names.filter_map(|name| table.objects.get(name).cloned()).collect()
         })
     }
 
@@ -345,6 +358,9 @@ impl Tables {
             kind: kind.clone(),
             name: object.name.clone(),
         };
+        if *kind == Kind::Service {
+            keys.extend(managed_by(object).map(Key::Rollout));
+        }
         keys.extend(self.named_by.get(&id).into_iter().flatten().cloned().map(Key::Rollout));
     }
 
@@ -392,6 +408,7 @@ impl Default for Table {
             objects: BTreeMap::new(),
             by_controller: BTreeMap::new(),
             orphans: BTreeSet::new(),
+            managed: BTreeMap::new(),
             listed: None,
         }
     }
@@ -399,6 +416,9 @@ impl Default for Table {
 
 impl Table {
     fn index(&mut self, object: &Stored) {
+        if let Some(rollout) = managed_by(object) {
+            self.managed.entry(rollout).or_default().insert(object.name.clone());
+        }
         match &object.controller {
             Some(uid) => self
                 .by_controller
@@ -410,6 +430,14 @@ impl Table {
     }
 
     fn unindex(&mut self, object: &Stored) {
+        if let Some(rollout) = managed_by(object)
+            && let Some(names) = self.managed.get_mut(&rollout)
+        {
+            names.remove(&object.name);
+            if names.is_empty() {
+                self.managed.remove(&rollout);
+            }
+        }
         let Some(uid) = &object.controller else {
             self.orphans.remove(&object.name);
             return;
@@ -421,6 +449,12 @@ impl Table {
             }
         }
     }
+}
+
+/// The Rollout that an object is annotated as managed by.
+fn managed_by(object: &Stored) -> Option<ObjectName> {
+    let rollout = object.managed_by.as_deref()?;
+    Some(ObjectName::new(object.name.namespace.as_str(), rollout))
 }
 
 #[cfg(test)]

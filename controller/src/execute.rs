@@ -14,7 +14,7 @@ use http::Request;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
-use sluice_machine::{Commit, Effect, Fact, Hold, Plan, World, guards};
+use sluice_machine::{Ask, Commit, Effect, Fact, Hold, Plan, World, guards};
 
 use crate::api::{self, CallError, Receipt};
 use crate::ask;
@@ -106,6 +106,11 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
             return Outcome::Failed(Failure {
                 what: describe(effect),
                 source,
+            });
+        }
+        if matches!(effect, Effect::EvictPod { .. } | Effect::PatchPod { .. }) {
+            context.known(key, |known| {
+                known.answers.retain(|ask, _| !matches!(ask, Ask::Pods { .. }))
             });
         }
         wrote = true;
@@ -300,6 +305,16 @@ async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect)
             )
             .await
         }
+        Effect::ReleaseService { name, patch } => {
+            change(
+                context,
+                key,
+                WriteKind::ReleaseService,
+                target(Kind::Service, name),
+                patch,
+            )
+            .await
+        }
         Effect::SetSplit { route, patch, .. } => {
             change(context, key, WriteKind::SetSplit, observe::object_id(route), patch).await
         }
@@ -349,7 +364,7 @@ async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect)
     }
 }
 
-async fn change(
+pub(crate) async fn change(
     context: &Context,
     key: &Key,
     kind: WriteKind,
@@ -563,6 +578,7 @@ pub fn describe(effect: &Effect) -> String {
         Effect::PatchReplicaSet { name, .. } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("switch Service {name} to {revision}"),
+        Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
         Effect::SetSplit { route, split, .. } => {
             let parts: Vec<String> = split
                 .parts

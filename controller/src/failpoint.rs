@@ -27,6 +27,8 @@ pub enum WriteKind {
     DeleteReplicaSet,
     /// Selector of a Service.
     SwitchService,
+    /// A Service that is given back.
+    ReleaseService,
     /// Weights of a route.
     SetSplit,
     /// Size of a Deployment whose place the Rollout takes.
@@ -65,13 +67,14 @@ pub enum Moment {
 
 impl WriteKind {
     /// All kinds.
-    pub const ALL: [WriteKind; 14] = [
+    pub const ALL: [WriteKind; 15] = [
         WriteKind::CommitObject,
         WriteKind::CommitStatus,
         WriteKind::CreateReplicaSet,
         WriteKind::PatchReplicaSet,
         WriteKind::DeleteReplicaSet,
         WriteKind::SwitchService,
+        WriteKind::ReleaseService,
         WriteKind::SetSplit,
         WriteKind::ScaleWorkload,
         WriteKind::EvictPod,
@@ -91,6 +94,7 @@ impl WriteKind {
             WriteKind::PatchReplicaSet => "patch-replicaset",
             WriteKind::DeleteReplicaSet => "delete-replicaset",
             WriteKind::SwitchService => "switch-service",
+            WriteKind::ReleaseService => "release-service",
             WriteKind::SetSplit => "set-split",
             WriteKind::ScaleWorkload => "scale-workload",
             WriteKind::EvictPod => "evict-pod",

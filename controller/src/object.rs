@@ -10,6 +10,7 @@ use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
+use sluice_traffic::MANAGED_BY_ANNOTATION;
 
 /// Annotation in which `kubectl apply` keeps a second copy of the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -34,6 +35,8 @@ pub struct Stored {
     pub version: u64,
     /// uid of the controlling owner, where there is one.
     pub controller: Option<String>,
+    /// Name of the Rollout that a Service is annotated as managed by.
+    pub managed_by: Option<String>,
     json: Box<str>,
 }
 
@@ -97,11 +100,16 @@ impl Stored {
             .get("metadata")
             .and_then(sluice_machine::read::controller_uid)
             .map(str::to_owned);
+        let annotations = object.pointer("/metadata/annotations");
+        let managed_by = annotations
+            .and_then(|all| all.get(MANAGED_BY_ANNOTATION)?.as_str())
+            .map(str::to_owned);
         Some(Stored {
             name,
             uid,
             version,
             controller,
+            managed_by,
             json: object.to_string().into_boxed_str(),
         })
     }

@@ -76,7 +76,12 @@ pub fn observe(context: &Context, name: &ObjectName, memory: Memory, answers: BT
         };
         (service.clone(), raw(context, &id))
     });
-    let services = services.collect();
+    let mut services: BTreeMap<String, Fact<Value>> = services.collect();
+    for managed in context.cache.managed_services(name) {
+        services
+            .entry(managed.name.name.clone())
+            .or_insert_with(|| Fact::Known(managed.value()));
+    }
     let objects = references
         .objects
         .iter()

@@ -61,6 +61,13 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             None => Ok(()),
         },
         Effect::SwitchService { name, revision, .. } => check_switch(world, name, revision),
+        Effect::ReleaseService { name, .. } => {
+            if references::references(&world.rollout).services.contains(name) {
+                refuse("S6", format!("the Rollout names Service {name}"))
+            } else {
+                Ok(())
+            }
+        }
         Effect::SetSplit { split, .. } => check_split(world, split),
     }
 }

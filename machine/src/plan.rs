@@ -77,6 +77,13 @@ pub enum Effect {
         /// The patch with resourceVersion.
         patch: Value,
     },
+    /// Merge patch of a Service that the Rollout no longer names: it selects pods of every revision again.
+    ReleaseService {
+        /// Name.
+        name: String,
+        /// The patch with resourceVersion.
+        patch: Value,
+    },
     /// Merge patch of a route object that changes the split.
     SetSplit {
         /// The route.
@@ -294,6 +301,7 @@ impl Effect {
             Effect::PatchReplicaSet { replicas: Some(_), .. } => "scale-down",
             Effect::DeleteReplicaSet { .. } => "delete-replicaset",
             Effect::SwitchService { .. } => "switch-service",
+            Effect::ReleaseService { .. } => "release-service",
             Effect::SetSplit { .. } => "set-split",
             Effect::ScaleWorkload { .. } => "scale-workload",
             Effect::EvictPod { .. } => "evict-pod",
@@ -316,6 +324,7 @@ impl Effect {
             | Effect::EvictPod { .. }
             | Effect::ScaleWorkload { .. }
             | Effect::SwitchService { .. }
+            | Effect::ReleaseService { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,
         }

@@ -49,7 +49,8 @@ pub struct World {
     pub rollout: Rollout,
     /// ReplicaSets in its namespace that it owns, or that have no controller and match its selector, by name.
     pub replica_sets: Fact<BTreeMap<String, ReplicaSet>>,
-    /// The Services that [`crate::references::References`] names, as JSON, by name.
+    /// The Services that [`crate::references::References`] names, and those that are annotated as managed by this Rollout, as
+    /// JSON, by name.
     pub services: BTreeMap<String, Fact<Value>>,
     /// The route objects and the workload that [`crate::references::References`] names, as JSON.
     pub objects: BTreeMap<ObjectRef, Fact<Value>>,
@@ -245,7 +246,7 @@ pub enum Ask {
         /// resourceVersion of the Service at which the answer is wanted.
         resource_version: String,
     },
-    /// The pods of a ReplicaSet.
+    /// The pods of a ReplicaSet. The answer is of no use any more once one of them was evicted or patched.
     Pods {
         /// Name of the ReplicaSet.
         replica_set: String,

@@ -324,6 +324,7 @@ fn effect(effect: &Effect) -> String {
         } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("make Service {name} select revision {revision}"),
+        Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
         Effect::SetSplit { route, split, .. } => {
             let parts = split
                 .parts

@@ -371,7 +371,7 @@ fn is_pause_over(
 }
 
 /// Whether nothing that comes before the switch is left to wait for, by the status that is committed before it.
-fn is_released(context: &Context<'_>, blue_green: &BlueGreenStrategy, status: &RolloutStatus) -> bool {
+pub(super) fn is_released(context: &Context<'_>, blue_green: &BlueGreenStrategy, status: &RolloutStatus) -> bool {
     if is_complete(context, status) || skips_checks(status) {
         return true;
     }

@@ -84,6 +84,9 @@ fn decide_valid<'a>(mut turn: Turn<'a>, context: &Context<'a>) -> Plan {
     } else if let Some(blue_green) = context.blue_green() {
         blue_green::act(&mut turn, context, blue_green, &traffic, &status);
     }
+    if context::is_complete(context, &status) {
+        traffic.release(&mut turn);
+    }
     restart::act(&mut turn, context, &traffic, &mut status);
     migration::act(&mut turn, context, &traffic, &status);
     sets::collect(&mut turn, context, &traffic, &status);

@@ -61,11 +61,12 @@ pub(super) fn act<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traf
         status.restarted_at = Some(at.clone());
         return;
     }
-    turn.wake(turn.now + AGAIN);
     turn.hold_otherwise(Hold::Restarting { left });
     if !turn.is_spent()
         && let Some((set, pod)) = next(turn, context, traffic, time, &found)
     {
+        // Otherwise the ReplicaSets tell when there are pods to spare again.
+        turn.wake(turn.now + AGAIN);
         turn.effects.push(Effect::EvictPod {
             replica_set: set.name.clone(),
             name: pod.name.clone(),

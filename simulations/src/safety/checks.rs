@@ -181,7 +181,15 @@ impl Safety {
         if selector == labels_of(&before["spec"]["selector"]) {
             return;
         }
+        // What a Rollout no longer names may be given back: then it leads to pods of every revision.
+        let is_given_back = !selector.contains_key(HASH)
+            && labels_of(&object["metadata"]["annotations"])
+                .get("argo-rollouts.argoproj.io/managed-by-rollouts")
+                .is_none();
         let Some(rollout) = self.rollout_of_service(key) else {
+            if is_given_back {
+                return;
+            }
             return broken.push(("S6", format!("{key} belongs to no Rollout")));
         };
         let history = &self.rollouts[&rollout];

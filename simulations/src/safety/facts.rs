@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) blue_green: bool,
     pub(super) has_router: bool,
     pub(super) dynamic_stable: bool,
+    /// Pods of spec.replicas that are enough for a promotion.
+    pub(super) enough: u64,
     /// Whether steps say how many pods the canary has.
     pub(super) scales_canary: bool,
     pub(super) steps: Value,
@@ -69,6 +71,7 @@ impl Facts {
             blue_green: is_blue_green,
             has_router: canary["trafficRouting"].is_object(),
             dynamic_stable: canary["dynamicStableScale"] == true,
+            enough: enough(&canary["replicaProgressThreshold"], replicas),
             scales_canary: has("setCanaryScale"),
             steps: canary["steps"].clone(),
             index: status["currentStepIndex"].as_u64().unwrap_or(0),
@@ -167,6 +170,19 @@ fn max_unavailable(canary: &Value, replicas: u64) -> u64 {
         (0, 0) => 1,
         (unavailable, _) => unavailable,
     }
+}
+
+/// All pods, or so many of them as a threshold says.
+fn enough(threshold: &Value, replicas: u64) -> u64 {
+    let Some(value) = threshold["value"].as_u64() else {
+        return replicas;
+    };
+    let pods = if threshold["type"] == "Percent" {
+        (replicas * value).div_ceil(100)
+    } else {
+        value
+    };
+    pods.min(replicas)
 }
 
 /// What is known of ReplicaSets: what their status proved over time.

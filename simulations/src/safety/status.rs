@@ -123,7 +123,7 @@ impl Safety {
             .map(|(key, set)| set.available(key, write.models, write.now, write.basis))
             .sum();
         let floor = new.replicas.saturating_sub(new.max_unavailable);
-        if available < floor {
+        if available < floor.min(new.enough) {
             broken.push((
                 "S11",
                 format!(

@@ -427,6 +427,9 @@ impl Process {
             Ok(object) => {
                 if let Request::Pod(write) = &requested.request {
                     models.write_pod(kernel, write);
+                    if let Some(Work::Rollout(work)) = self.tasks.get_mut(key).map(|task| &mut task.work) {
+                        work.forget_pods();
+                    }
                 }
                 self.written(kernel, models, key, &requested, object.as_deref());
             }

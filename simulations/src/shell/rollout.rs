@@ -11,7 +11,7 @@ use sluice_machine::{
     Answer, Answered, Ask, Effect, Endpoints, Event, Fact, Hold, Memory, Plan, Settings, Template, TemplateRef, Why,
     World, guards, hash, read, workload,
 };
-use sluice_traffic::ObjectRef;
+use sluice_traffic::{MANAGED_BY_ANNOTATION, ObjectRef};
 
 use crate::kernel::Kernel;
 use crate::models::Models;
@@ -153,12 +153,19 @@ impl RolloutTask {
                     object.and_then(|object| read::run(object, &self.world.rollout)),
                 )
             }
-            Kind::Service => self
-                .world
-                .services
-                .get_mut(name)
-                .map(|service| *service = fact())
-                .is_some(),
+            Kind::Service => {
+                let annotations = object.and_then(|object| object.pointer("/metadata/annotations"));
+                let manager = annotations.and_then(|all| all.get(MANAGED_BY_ANNOTATION)?.as_str());
+                let is_ours = manager.is_some() && manager == self.world.rollout.metadata.name.as_deref();
+                let is_named = self.references.services.contains(name);
+                let was_known = self.world.services.contains_key(name);
+                if is_ours || is_named {
+                    self.world.services.insert(name.to_owned(), fact());
+                } else {
+                    self.world.services.remove(name);
+                }
+                is_ours || is_named || was_known
+            }
             Kind::HttpRoute | Kind::Deployment => {
                 let (api_version, kind) = (key.kind.api_version().to_owned(), key.kind.name().to_owned());
                 let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
@@ -348,6 +355,11 @@ impl RolloutTask {
     /// What the machine has asked to be remembered.
     pub(super) fn memory(&self) -> Memory {
         self.world.memory.clone()
+    }
+
+    /// A pod was evicted or patched: what was answered about pods is no longer so.
+    pub(super) fn forget_pods(&mut self) {
+        self.world.answers.retain(|ask, _| !matches!(ask, Ask::Pods { .. }));
     }
 
     /// The name of an object that was to be created is somebody else's: the machine takes another one.

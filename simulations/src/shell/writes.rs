@@ -145,6 +145,9 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
         Effect::SwitchService { name, patch, .. } => {
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }
+        Effect::ReleaseService { name, patch } => {
+            (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
+        }
         Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
         Effect::ScaleWorkload { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
         Effect::EvictPod { name, uid, .. } => (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch: None })),

@@ -66,6 +66,21 @@ pub fn edit(service: &Value, revision: &str, rollout: &str, moving: &Moving) -> 
     })))
 }
 
+/// The merge patch that gives a Service back: its selector no longer names a revision, and our annotations go. `None` where
+/// there is nothing of ours on it, or it has no resourceVersion.
+pub fn release(service: &Value) -> Option<Value> {
+    let annotations = [MANAGED_BY_ANNOTATION, MOVING_ANNOTATION];
+    let is_ours = revision(service).is_some() || annotations.iter().any(|name| annotation(service, name).is_some());
+    let version = metadata(service, "resourceVersion").filter(|_| is_ours)?;
+    Some(json!({
+        "metadata": {
+            "resourceVersion": version,
+            "annotations": {MANAGED_BY_ANNOTATION: null, MOVING_ANNOTATION: null},
+        },
+        "spec": {"selector": {REVISION_LABEL: null}},
+    }))
+}
+
 /// When the selector was last written by anybody, in whole seconds, where managedFields tell.
 pub fn last_write(service: &Value) -> Option<Timestamp> {
     managed_fields::last_write(service, &SELECTOR_FIELDS)

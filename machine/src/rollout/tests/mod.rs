@@ -2,6 +2,7 @@
 
 mod decisions;
 mod switches;
+mod updates;
 
 use std::collections::BTreeMap;
 

@@ -119,6 +119,14 @@ impl<'a> Traffic<'a> {
                 }),
             }
         }
+        // What an earlier spec named may still get traffic from somewhere.
+        for (name, fact) in &context.world.services {
+            let Fact::Known(value) = fact else { continue };
+            let selected = service::observe(value);
+            if !traffic.services.contains_key(name.as_str()) && selected.managed_by.as_deref() == Some(context.name) {
+                traffic.services.insert(name, Service { name, value, selected });
+            }
+        }
         for router in references::routers(context.rollout) {
             traffic.read_route(context, router);
         }
@@ -382,6 +390,18 @@ impl<'a> Traffic<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Gives back a Service that the Rollout no longer names, once its update is over.
+    pub fn release(&self, turn: &mut Turn<'a>) {
+        let named = [self.stable, self.canary];
+        let former = self.services.values().filter(|service| !named.contains(&service.name));
+        for service in former {
+            if let Some(patch) = service::release(service.value).filter(|_| !turn.is_spent()) {
+                let name = service.name.to_owned();
+                turn.effects.push(Effect::ReleaseService { name, patch });
+            }
+        }
     }
 
     /// Somebody else's write on a route or Service since our own last one. It is remembered until our answer has settled.

@@ -169,23 +169,37 @@ fn manifests(random: &mut Random, strategy: Strategy, replicas: u32, steps: &str
     option(random, "  minReadySeconds: 3");
     option(random, "  progressDeadlineSeconds: 60\n  progressDeadlineAbort: true");
     option(random, "  revisionHistoryLimit: 1");
+    option(random, "  rollbackWindow: {revisions: 1}");
     let mut settings = String::new();
     let mut set = |random: &mut Random, line: &str| {
         if random.below(3) == 0 {
             let _ = write!(settings, ", {line}");
         }
     };
+    let analysis =
+        "{templates: [{templateName: errors}], args: [{name: hash, valueFrom: {podTemplateHashValue: Latest}}]}";
     let body = match strategy {
         Strategy::Routed => {
-            set(random, "scaleDownDelaySeconds: 5");
+            // The two exclude each other.
+            let scale = *random.pick(&["scaleDownDelaySeconds: 5", "dynamicStableScale: true"]);
+            set(random, scale);
             set(random, "abortScaleDownDelaySeconds: 0");
             set(random, "minPodsPerReplicaSet: 2");
+            set(random, "replicaProgressThreshold: {type: Percent, value: 70}");
+            set(
+                random,
+                "canaryMetadata: {labels: {role: canary}}, stableMetadata: {labels: {role: stable}}",
+            );
+            let services = *random.pick(&[
+                "stableService: shop-stable, canaryService: shop-canary",
+                "stableService: shop-stable, canaryService: shop-canary",
+                "pingPong: {pingService: shop-stable, pongService: shop-canary}",
+            ]);
             set(random, "maxUnavailable: 1");
-            let background = "analysis: {startingStep: 1, templates: [{templateName: errors}], \
-                args: [{name: hash, valueFrom: {podTemplateHashValue: Latest}}]}";
-            set(random, background);
+            let background = analysis.replace("{templates", "{startingStep: 1, templates");
+            set(random, &format!("analysis: {background}"));
             format!(
-                "    canary: {{stableService: shop-stable, canaryService: shop-canary, trafficRouting: {{plugins: \
+                "    canary: {{{services}, trafficRouting: {{plugins: \
                  {{argoproj-labs/gatewayAPI: {{httpRoute: shop, namespace: default}}}}}}, steps: [{steps}]{settings}}}\n"
             )
         }
@@ -199,7 +213,11 @@ fn manifests(random: &mut Random, strategy: Strategy, replicas: u32, steps: &str
             format!("    canary: {{{surge}, steps: [{steps}]{settings}}}\n")
         }
         Strategy::BlueGreen => {
-            set(random, "autoPromotionEnabled: false");
+            let promotion = *random.pick(&["autoPromotionEnabled: false", "autoPromotionSeconds: 10"]);
+            set(random, promotion);
+            set(random, "previewReplicaCount: 1");
+            set(random, &format!("prePromotionAnalysis: {analysis}"));
+            set(random, &format!("postPromotionAnalysis: {analysis}"));
             set(random, "scaleDownDelaySeconds: 5");
             set(random, "abortScaleDownDelaySeconds: 0");
             format!("    blueGreen: {{activeService: shop-stable, previewService: shop-canary{settings}}}\n")
@@ -258,7 +276,7 @@ fn command(random: &mut Random) -> (&'static str, Command) {
         let key = Key::new(Kind::Rollout, "default", "shop");
         Command::Patch(key, Part::Main, Box::new(json!({ "spec": { "paused": paused } })))
     };
-    match random.below(16) {
+    match random.below(17) {
         0..=2 => ("abort", Command::Abort(shop())),
         3 | 4 => ("retry", Command::Retry(shop())),
         5 | 6 => ("promote", Command::Promote(shop())),
@@ -271,6 +289,7 @@ fn command(random: &mut Random) -> (&'static str, Command) {
         ),
         12 => ("pause", paused(random.below(2) == 0)),
         13 | 14 => ("kill", Command::KillPodOf("stable".to_owned())),
+        15 => ("restart", Command::Restart(shop())),
         _ => ("crash", Command::Crash(0)),
     }
 }

@@ -77,8 +77,13 @@ fn stranded(case: &Case, played: &Played) -> Option<String> {
                     backend["weight"].as_u64().unwrap_or(1),
                 )
             };
-            let back = matches!((weight(0), weight(1)), (("shop-stable", 1..), ("shop-canary", 0)));
-            if back && selected("shop-stable").as_ref() == Some(&stable) {
+            // With ping-pong the two Services take turns.
+            let is_pong = played.status("/canary/stablePingPong") == "pong";
+            let name = if is_pong { "shop-canary" } else { "shop-stable" };
+            let back = [weight(0), weight(1)]
+                .into_iter()
+                .all(|(service, weight)| (service == name) == (weight > 0));
+            if back && selected(name).as_ref() == Some(&stable) {
                 return None;
             }
             Some(format!(
