@@ -29,8 +29,8 @@ pub const STABLE: Version = Version {
 pub enum End {
     /// One second after they left the endpoints.
     AfterEndpoints,
-    /// At once, but for a preStop hook of three seconds.
-    PreStop,
+    /// At once, but for a preStop hook of so many seconds.
+    PreStop(u32),
 }
 
 /// The application in one namespace; its host is `<namespace>.test`.
@@ -114,7 +114,9 @@ impl Shop {
         let mut annotations = json!({ "prometheus.io/scrape": "true", "prometheus.io/port": "5678" });
         match self.end {
             End::AfterEndpoints => annotations["box.sluice.dev/end-after-endpoints"] = "1s".into(),
-            End::PreStop => container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 3 } } }),
+            End::PreStop(seconds) => {
+                container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": seconds } } });
+            }
         }
         let mut rollout = json!({
             "apiVersion": "argoproj.io/v1alpha1",

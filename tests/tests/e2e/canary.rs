@@ -193,7 +193,7 @@ async fn a_good_version_gets_all_traffic_and_no_request_is_lost(plane: Arc<Plane
 }
 
 async fn a_good_version_whose_pods_end_by_a_pre_stop_hook_loses_no_request(plane: Arc<Plane>) -> Result<()> {
-    good(&plane, "good-hook", End::PreStop).await
+    good(&plane, "good-hook", End::PreStop(3)).await
 }
 
 async fn a_bad_version_is_taken_back_and_only_its_own_answers_failed(plane: Arc<Plane>) -> Result<()> {

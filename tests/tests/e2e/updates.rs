@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use futures::future::{BoxFuture, try_join_all};
+use anyhow::{Context as _, Result, ensure};
+use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use sluice_tests::shop::{Shop, Version, phase};
+use sluice_tests::shop::{End, Shop, Version, phase};
 use sluice_tests::{Controller, ControllerConfig, Load, Plane, PlaneConfig, tests, wait_until};
 
 /// Enough for any one thing that is waited for, while seven others go on.
@@ -49,35 +49,69 @@ async fn no_update_of_whatever_kind_loses_a_request(plane: Arc<Plane>) -> Result
         Box::pin(a_change_of_strategy(plane)),
         Box::pin(a_deployment_that_is_taken_over(plane)),
     ];
-    try_join_all(all).await?;
+    let failed: Vec<String> = join_all(all)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     controller.stop().await
 }
 
-/// Brings the shop up with the first version, and traffic to it.
-async fn begin(plane: &Plane, shop: &Shop) -> Result<Load> {
+/// Brings the shop up with the first version, further templates, and traffic to it.
+async fn begin(plane: &Plane, shop: &Shop, templates: &str) -> Result<Traffic> {
     shop.surroundings(plane).await?;
+    plane.client.apply(&shop.space, templates).await?;
     shop.deploy(plane, V1).await?;
     shop.healthy(plane, SOON).await?;
-    shop.load(RATE, "v1", SOON).await
+    Traffic::begin(shop).await
 }
 
-/// Ends the traffic: nothing of it may have failed, and each of these versions must have had some.
-async fn end(what: &str, load: Load, versions: &[&str]) -> Result<()> {
-    let traffic = load.stop().await?;
-    println!(
-        "  {what}: {} requests, {} failed, by version {:?}",
-        traffic.records().len(),
-        traffic.failures().len(),
-        traffic.by_version()
-    );
-    traffic.assert_no_failure()?;
-    for version in versions {
-        ensure!(
-            traffic.by_version().contains_key(*version),
-            "{what}: {version} got no traffic"
-        );
+/// Traffic to a shop, from when the first version answered all of it.
+struct Traffic {
+    load: Load,
+    since: Instant,
+}
+
+impl Traffic {
+    async fn begin(shop: &Shop) -> Result<Traffic> {
+        let load = shop.load(RATE, "v1", SOON).await?;
+        let since = Instant::now();
+        Ok(Traffic { load, since })
     }
-    Ok(())
+
+    /// Waits until a version answers.
+    async fn reaches(&self, version: &str) -> Result<()> {
+        self.load.version_after(Instant::now(), version, SOON).await
+    }
+
+    /// Ends it: nothing of it may have failed, and each of these versions must have had some.
+    async fn end(self, what: &str, versions: &[&str]) -> Result<()> {
+        let traffic = self.load.stop().await?.after(self.since);
+        println!(
+            "  {what}: {} requests, {} failed, by version {:?}",
+            traffic.records().len(),
+            traffic.failures().len(),
+            traffic.by_version()
+        );
+        traffic.assert_no_failure().with_context(|| what.to_owned())?;
+        for version in versions {
+            ensure!(
+                traffic.by_version().contains_key(*version),
+                "{what}: {version} got no traffic"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Pods end eight seconds after they were told to: longer than Traefik takes to follow the endpoints while many routes move.
+fn shop_of(shop: Shop) -> Shop {
+    Shop {
+        end: End::PreStop(8),
+        ..shop
+    }
 }
 
 async fn patch(plane: &Plane, shop: &Shop, spec: Value) -> Result<()> {
@@ -109,18 +143,19 @@ spec:
 }
 
 async fn blue_green_with_analyses(plane: &Plane) -> Result<()> {
-    let mut shop = Shop::blue_green("up-bluegreen", 3, true);
+    let mut shop = shop_of(Shop::blue_green("up-bluegreen", 3, true));
     let analysis = |name: &str| json!({ "templates": [{ "templateName": name }] });
     shop.strategy["blueGreen"]["prePromotionAnalysis"] = analysis("before");
     shop.strategy["blueGreen"]["postPromotionAnalysis"] = analysis("after");
-    plane.namespace(&shop.space).await?;
-    for (name, value) in [("before", "1"), ("after", "1")] {
-        plane.client.apply(&shop.space, &verdict(name, value)).await?;
-    }
-    let load = begin(plane, &shop).await?;
+    let load = begin(
+        plane,
+        &shop,
+        &[verdict("before", "1"), verdict("after", "1")].join("---\n"),
+    )
+    .await?;
     shop.deploy(plane, V2).await?;
     shop.healthy(plane, SOON).await?;
-    load.version_after(Instant::now(), "v2", SOON).await?;
+    load.reaches("v2").await?;
 
     // The analysis after the switch fails: it is switched back.
     plane.client.apply(&shop.space, &verdict("after", "0")).await?;
@@ -132,22 +167,25 @@ async fn blue_green_with_analyses(plane: &Plane) -> Result<()> {
         message.contains("Blue/green post-promotion analysis phase error/failed"),
         "{message}"
     );
-    load.version_after(Instant::now(), "v2", SOON).await?;
+    load.reaches("v2").await?;
     let selects = plane.client.read("v1", "Service", &shop.space, "shop-stable").await?;
     ensure!(
         selects["spec"]["selector"]["rollouts-pod-template-hash"].as_str() == status.stable_rs.as_deref(),
         "the active Service selects another revision than the stable one: {selects}"
     );
-    end("blue-green with analyses", load, &["v1", "v2", "v3"]).await
+    load.end("blue-green with analyses", &["v1", "v2", "v3"]).await
 }
 
 async fn dynamic_stable_scale(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 75 }, { "pause": {} }]);
-    let mut shop = Shop::canary("up-dynamic", 4, &steps);
+    let mut shop = shop_of(Shop::canary("up-dynamic", 4, &steps));
     shop.strategy["canary"]["dynamicStableScale"] = true.into();
-    shop.strategy["canary"]["scaleDownDelaySeconds"] = Value::Null;
-    shop.strategy["canary"]["abortScaleDownDelaySeconds"] = Value::Null;
-    let load = begin(plane, &shop).await?;
+    if let Some(canary) = shop.strategy["canary"].as_object_mut() {
+        // It excludes the first, and ignores the second unless it is given.
+        canary.remove("scaleDownDelaySeconds");
+        canary.remove("abortScaleDownDelaySeconds");
+    }
+    let load = begin(plane, &shop, "").await?;
     let stable_pods = |count: i32| {
         let what = format!("{count} pods of the first version");
         let api: Api<Pod> = Api::namespaced(plane.client.kube(), &shop.space);
@@ -177,26 +215,26 @@ async fn dynamic_stable_scale(plane: &Plane) -> Result<()> {
     shop.promote(plane).await?;
     shop.healthy(plane, SOON).await?;
     shop.only_present(plane, SOON).await?;
-    end("dynamic stable scale", load, &["v1", "v2"]).await
+    load.end("dynamic stable scale", &["v1", "v2"]).await
 }
 
 async fn a_third_version_at_half(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 50 }, { "pause": { "duration": "15s" } }]);
-    let shop = Shop::canary("up-third", 3, &steps);
-    let load = begin(plane, &shop).await?;
+    let shop = shop_of(Shop::canary("up-third", 3, &steps));
+    let load = begin(plane, &shop, "").await?;
     shop.deploy(plane, V2).await?;
     shop.in_force(plane, 50, SOON).await?;
     paused(plane, &shop).await?;
     shop.deploy(plane, V3).await?;
     shop.healthy(plane, SOON).await?;
     shop.only_present(plane, SOON).await?;
-    end("a third version at 50 %", load, &["v1", "v2", "v3"]).await
+    load.end("a third version at 50 %", &["v1", "v2", "v3"]).await
 }
 
 async fn an_abort_while_stable_is_partly_unavailable(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 50 }, { "pause": {} }]);
-    let shop = Shop::canary("up-abort", 4, &steps);
-    let load = begin(plane, &shop).await?;
+    let shop = shop_of(Shop::canary("up-abort", 4, &steps));
+    let load = begin(plane, &shop, "").await?;
     shop.deploy(plane, V2).await?;
     paused(plane, &shop).await?;
     // Two of four stable pods go, as with a node that is drained, and the update is aborted in the same moment.
@@ -221,33 +259,34 @@ async fn an_abort_while_stable_is_partly_unavailable(plane: &Plane) -> Result<()
     }
     shop.command(plane, json!({ "abort": true })).await?;
     shop.in_force(plane, 0, SOON).await?;
-    end("an abort while stable is partly unavailable", load, &["v1", "v2"]).await
+    load.end("an abort while stable is partly unavailable", &["v1", "v2"])
+        .await
 }
 
 async fn a_rollback_inside_the_window(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 50 }, { "pause": { "duration": "5s" } }]);
-    let mut shop = Shop::canary("up-rollback", 3, &steps);
+    let mut shop = shop_of(Shop::canary("up-rollback", 3, &steps));
     shop.further = json!({ "rollbackWindow": { "revisions": 2 } });
-    let load = begin(plane, &shop).await?;
+    let load = begin(plane, &shop, "").await?;
     shop.deploy(plane, V2).await?;
     shop.healthy(plane, SOON).await?;
     shop.only_present(plane, SOON).await?;
     let history = shop.history(plane).await?;
     shop.deploy(plane, V1).await?;
     shop.healthy(plane, SOON).await?;
-    load.version_after(Instant::now(), "v1", SOON).await?;
+    load.reaches("v1").await?;
     let phases = history.distinct(|rollout| rollout["status"]["phase"].as_str().map(str::to_owned))?;
     ensure!(
         !phases.contains(&"Paused".to_owned()),
         "the way back inside the window had a pause"
     );
-    end("a rollback inside the window", load, &["v1", "v2"]).await
+    load.end("a rollback inside the window", &["v1", "v2"]).await
 }
 
 async fn scaling_in_mid_canary(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 25 }, { "pause": {} }]);
-    let shop = Shop::canary("up-scaled", 4, &steps);
-    let load = begin(plane, &shop).await?;
+    let shop = shop_of(Shop::canary("up-scaled", 4, &steps));
+    let load = begin(plane, &shop, "").await?;
     shop.deploy(plane, V2).await?;
     paused(plane, &shop).await?;
     for replicas in [12, 3] {
@@ -263,12 +302,12 @@ async fn scaling_in_mid_canary(plane: &Plane) -> Result<()> {
     shop.promote(plane).await?;
     shop.healthy(plane, SOON).await?;
     shop.only_present(plane, SOON).await?;
-    end("scaling 4, 12, 3 in mid-canary", load, &["v1", "v2"]).await
+    load.end("scaling 4, 12, 3 in mid-canary", &["v1", "v2"]).await
 }
 
 async fn a_restart_under_a_disruption_budget(plane: &Plane) -> Result<()> {
-    let shop = Shop::canary("up-restart", 4, &json!([]));
-    let load = begin(plane, &shop).await?;
+    let shop = shop_of(Shop::canary("up-restart", 4, &json!([])));
+    let load = begin(plane, &shop, "").await?;
     let budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: shop}\nspec: {maxUnavailable: 0, selector: {matchLabels: {app: shop}}}\n";
     plane.client.apply(&shop.space, budget).await?;
     let pods: Api<Pod> = Api::namespaced(plane.client.kube(), &shop.space);
@@ -304,27 +343,27 @@ async fn a_restart_under_a_disruption_budget(plane: &Plane) -> Result<()> {
         uids().await?.iter().all(|uid| !before.contains(uid)),
         "an old pod is still there"
     );
-    end("a restart under a PodDisruptionBudget", load, &["v1"]).await
+    load.end("a restart under a PodDisruptionBudget", &["v1"]).await
 }
 
 async fn a_change_of_strategy(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 50 }, { "pause": { "duration": "3s" } }]);
-    let canary = Shop::canary("up-strategy", 3, &steps);
-    let load = begin(plane, &canary).await?;
+    let canary = shop_of(Shop::canary("up-strategy", 3, &steps));
+    let load = begin(plane, &canary, "").await?;
     // Every further version comes with the other strategy; both use the same two Services, and the route stays.
-    let blue_green = Shop::blue_green("up-strategy", 3, true);
+    let blue_green = shop_of(Shop::blue_green("up-strategy", 3, true));
     blue_green.deploy(plane, V2).await?;
     blue_green.healthy(plane, SOON).await?;
-    load.version_after(Instant::now(), "v2", SOON).await?;
+    load.reaches("v2").await?;
     canary.deploy(plane, V3).await?;
     canary.healthy(plane, SOON).await?;
     canary.only_present(plane, SOON).await?;
-    end("a change of strategy and back", load, &["v1", "v2", "v3"]).await
+    load.end("a change of strategy and back", &["v1", "v2", "v3"]).await
 }
 
 async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
     let steps = json!([{ "setWeight": 50 }, { "pause": { "duration": "3s" } }]);
-    let shop = Shop::canary("up-workload", 3, &steps);
+    let shop = shop_of(Shop::canary("up-workload", 3, &steps));
     shop.surroundings(plane).await?;
     let rollout = shop.rollout(V1);
     let deployment = |version: Version| {
@@ -336,7 +375,7 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
     let mut first = deployment(V1);
     first["spec"]["replicas"] = 3.into();
     plane.client.apply(&shop.space, &first.to_string()).await?;
-    let load = shop.load(RATE, "v1", SOON).await?;
+    let load = Traffic::begin(&shop).await?;
     let workload = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "scaleDown": "onsuccess" });
     let taking = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "shop" },
@@ -354,7 +393,7 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
     .await?;
     // A new version comes by the Deployment's template.
     plane.client.apply(&shop.space, &deployment(V2).to_string()).await?;
-    load.version_after(Instant::now(), "v2", SOON).await?;
+    load.reaches("v2").await?;
     shop.healthy(plane, SOON).await?;
     shop.only_present(plane, SOON).await?;
     // And back: scaled up by hand, the Deployment keeps its pods.
@@ -369,5 +408,23 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
     })
     .await?;
     ensure!(size().await? == Some(3), "the Deployment was scaled down again");
-    end("a Deployment that is taken over", load, &["v1", "v2"]).await
+    // The Rollout goes, and its Services lead to the Deployment's pods before its own end.
+    plane
+        .client
+        .delete("argoproj.io/v1alpha1", "Rollout", &shop.space, "shop")
+        .await?;
+    let pods: Api<Pod> = Api::namespaced(plane.client.kube(), &shop.space);
+    wait_until("the end of the Rollout's pods", SOON, || async {
+        let of_rollout = ListParams::default().labels("rollouts-pod-template-hash");
+        Ok(pods.list(&of_rollout).await?.items.is_empty().then_some(()))
+    })
+    .await?;
+    for name in ["shop-stable", "shop-canary"] {
+        let service = plane.client.read("v1", "Service", &shop.space, name).await?;
+        ensure!(
+            service["spec"]["selector"] == json!({ "app": "shop" }),
+            "Service {name} is not as its user wrote it: {service}"
+        );
+    }
+    load.end("a Deployment that is taken over", &["v1", "v2"]).await
 }
