@@ -138,9 +138,8 @@ impl TextMatch {
         match (self, other) {
             (a, b) if a == b => one(a, true),
             (Exact(_), Exact(_)) => Both::Never,
-            (exact @ Exact(text), Prefix(prefix)) | (Prefix(prefix), exact @ Exact(text)) => {
-                one(exact, text.starts_with(prefix.as_str()))
-            }
+            (Exact(text), Prefix(prefix)) => one(self, text.starts_with(prefix.as_str())),
+            (Prefix(prefix), Exact(text)) => one(other, text.starts_with(prefix.as_str())),
             (Prefix(a), Prefix(b)) if a.len() >= b.len() => one(self, a.starts_with(b.as_str())),
             (Prefix(a), Prefix(b)) => one(other, b.starts_with(a.as_str())),
             (Regex(_), _) | (_, Regex(_)) => Both::Unclear,
@@ -174,7 +173,11 @@ pub(crate) fn narrowed(
     narrow: impl Fn(&Value, &RequestMatch) -> Result<Option<Value>, RouterProblem>,
 ) -> Result<Vec<Value>, RouterProblem> {
     let everything = [Value::Object(serde_json::Map::new())];
-    let conditions = if conditions.is_empty() { &everything } else { conditions };
+    let conditions = if conditions.is_empty() {
+        &everything[..]
+    } else {
+        conditions
+    };
     let mut all: Vec<Value> = vec![];
     for condition in conditions {
         for request in requests {

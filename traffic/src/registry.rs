@@ -259,7 +259,7 @@ impl Router {
             Router::CanaryIngress(_) if wanted.is_empty() => Ok(None),
             Router::CanaryIngress(_) => Err(RouterProblem {
                 object: Box::new(self.object("")),
-                path: String::new(),
+                path: "spec".to_owned(),
                 problem: "an Ingress has no header and mirror routes: take these steps out, or use another router"
                     .to_owned(),
             }),
@@ -300,7 +300,7 @@ impl<'a> Seen<'a> {
 fn missing(object: ObjectRef) -> RouterProblem {
     RouterProblem {
         object: Box::new(object),
-        path: String::new(),
+        path: "metadata".to_owned(),
         problem: "is missing".to_owned(),
     }
 }

@@ -160,7 +160,10 @@ pub fn edit(
     let weight = canary_weight(config, canary, pair, wanted)?;
     let source = stable.ok_or_else(|| {
         let reader = reader(&config.stable_ingress, canary, pair);
-        reader.problem("", "is missing: it is the Ingress that the canary's is copied from")
+        reader.problem(
+            "metadata",
+            "is missing: it is the Ingress that the canary's is copied from",
+        )
     });
     let wanted = match source.and_then(|stable| wanted_object(config, stable, pair, Some(weight))) {
         Err(_) if weight == 0 => Wanted {

@@ -260,10 +260,7 @@ impl<'a> VirtualService<'a> {
         let mut problems = vec![];
         let mut chosen = vec![];
         for protocol in Protocol::ALL {
-            match self.chosen(protocol) {
-                Ok(routes) => chosen.extend(routes),
-                Err(problem) => problems.push(problem),
-            }
+            chosen.extend(self.chosen(protocol, &mut problems));
         }
         for route in chosen.iter().filter(|route| !route.backends.can_be_managed()) {
             problems.push(self.invalid(route.protocol, format!("{}.route", route.path()), self.why_not(route)));
@@ -286,72 +283,71 @@ impl<'a> VirtualService<'a> {
         Ok(managed)
     }
 
-    /// The routes of a protocol that the configuration means. They need not be such that they can be managed.
-    fn chosen(&self, protocol: Protocol) -> Result<Vec<&Route<'a>>, RouterProblem> {
-        let routes = self
-            .routes
-            .iter()
-            .filter(|route| route.protocol == protocol && !route.is_ours);
-        let routes: Vec<&Route<'a>> = routes.collect();
-        let path = format!("spec.{}", protocol.field());
-        let config = self.config;
-        let find = |what: &str, fits: &dyn Fn(&Route<'a>) -> bool, found: &mut Vec<&Route<'a>>| {
-            let before = found.len();
-            found.extend(routes.iter().copied().filter(|route| fits(route)));
-            if found.len() > before {
-                return Ok(());
-            }
-            Err(self.invalid(protocol, path.clone(), what.to_owned() + &self.there_are(&routes)))
+    /// The routes of a protocol that the configuration means. They need not be such that they can be managed. What is not
+    /// there is added to the problems.
+    fn chosen(&self, protocol: Protocol, problems: &mut Vec<RouterProblem>) -> Vec<&Route<'a>> {
+        let routes = || {
+            let mine = move |route: &&Route<'a>| route.protocol == protocol && !route.is_ours;
+            self.routes.iter().filter(mine)
         };
+        let mut find = |what: &str, fits: &dyn Fn(&Route<'a>) -> bool| {
+            let found: Vec<&Route<'a>> = routes().filter(|route| fits(route)).collect();
+            if found.is_empty() {
+                let problem = what.to_owned() + &there_are(routes());
+                problems.push(self.invalid(protocol, format!("spec.{}", protocol.field()), problem));
+            }
+            found
+        };
+        let config = self.config;
         let mut found = vec![];
         match protocol {
             Protocol::Http if !config.routes.is_empty() => {
                 for name in &config.routes {
                     let what = format!("HTTP Route '{name}' is not found in the defined Virtual Service.");
-                    find(&what, &|route| route.name == Some(name.as_str()), &mut found)?;
+                    found.extend(find(&what, &|route| route.name == Some(name.as_str())));
                 }
             }
             Protocol::Tls if !config.tls_routes.is_empty() => {
                 for wanted in &config.tls_routes {
                     let what = "No matching TLS routes found in the defined Virtual Service.";
-                    find(what, &|route| wanted.fits(route.value), &mut found)?;
+                    found.extend(find(what, &|route| wanted.fits(route.value)));
                 }
             }
             Protocol::Tcp if !config.tcp_routes.is_empty() => {
                 for port in &config.tcp_routes {
                     let what = "No matching TCP routes found in the defined Virtual Service.";
-                    find(
-                        what,
-                        &|route| has_match(route.value, |one| one["port"] == *port),
-                        &mut found,
-                    )?;
+                    found.extend(find(what, &|route| has_match(route.value, |one| one["port"] == *port)));
                 }
             }
-            _ => return self.only_one(protocol, &routes),
+            _ => match self.only_one(protocol, routes().collect()) {
+                Ok(only) => found.extend(only),
+                Err(problem) => problems.push(problem),
+            },
         }
-        Ok(found)
+        found
     }
 
     /// The route that is meant where the configuration says nothing of its protocol.
-    fn only_one(&self, protocol: Protocol, routes: &[&Route<'a>]) -> Result<Vec<&Route<'a>>, RouterProblem> {
+    fn only_one<'s>(
+        &'s self,
+        protocol: Protocol,
+        routes: Vec<&'s Route<'a>>,
+    ) -> Result<Option<&'s Route<'a>>, RouterProblem> {
         let config = self.config;
         let others_are_named =
             !(config.routes.is_empty() && config.tls_routes.is_empty() && config.tcp_routes.is_empty());
-        match routes {
-            [only] if only.backends.names_both() => {
-                Ok(self.routes.iter().filter(|route| std::ptr::eq(*route, *only)).collect())
-            }
-            [_] | [] => Ok(vec![]),
-            _ if others_are_named || !routes.iter().any(|route| route.backends.names_either()) => Ok(vec![]),
-            _ => {
-                let (field, setting) = (protocol.field(), protocol.setting());
-                let problem = format!(
-                    "spec.{field}[] should be set in VirtualService and it must have exactly one route when omitting \
-                     spec.strategy.canary.trafficRouting.istio.virtualService.{setting}"
-                );
-                Err(self.invalid(protocol, format!("spec.{field}"), problem))
-            }
+        if let [] | [_] = routes.as_slice() {
+            return Ok(routes.into_iter().find(|only| only.backends.names_both()));
         }
+        if others_are_named || !routes.iter().any(|route| route.backends.names_either()) {
+            return Ok(None);
+        }
+        let (field, setting) = (protocol.field(), protocol.setting());
+        let problem = format!(
+            "spec.{field}[] should be set in VirtualService and it must have exactly one route when omitting \
+             spec.strategy.canary.trafficRouting.istio.virtualService.{setting}"
+        );
+        Err(self.invalid(protocol, format!("spec.{field}"), problem))
     }
 
     fn nothing_to_manage(&self) -> RouterProblem {
@@ -390,18 +386,6 @@ impl<'a> VirtualService<'a> {
         }
     }
 
-    fn there_are(&self, routes: &[&Route<'a>]) -> String {
-        let names: Vec<String> = routes
-            .iter()
-            .filter_map(|route| Some(format!("`{}`", route.name?)))
-            .collect();
-        if names.is_empty() {
-            format!(" It has {} of this kind, without a name", routes.len())
-        } else {
-            format!(" There are {}", names.join(", "))
-        }
-    }
-
     fn invalid(&self, protocol: Protocol, path: String, problem: String) -> RouterProblem {
         let kind = protocol.name();
         let problem = format!("Istio VirtualService has invalid {kind} routes. Error: {problem}");
@@ -412,6 +396,20 @@ impl<'a> VirtualService<'a> {
 impl Route<'_> {
     fn path(&self) -> String {
         format!("spec.{}[{}]", self.protocol.field(), self.index)
+    }
+}
+
+/// The names of routes, for whoever looks for one.
+fn there_are<'r, 'a: 'r>(routes: impl Iterator<Item = &'r Route<'a>>) -> String {
+    let routes: Vec<&Route<'_>> = routes.collect();
+    let names: Vec<String> = routes
+        .iter()
+        .filter_map(|route| Some(format!("`{}`", route.name?)))
+        .collect();
+    if names.is_empty() {
+        format!(" It has {} of this kind, without a name", routes.len())
+    } else {
+        format!(" There are {}", names.join(", "))
     }
 }
 

@@ -298,7 +298,7 @@ fn an_ingress_without_the_stable_service_is_a_problem_but_not_for_an_abort() {
     let problem = edit(&config(), &canary, None, PAIR, &weights("1/1"), &record).expect_err("a problem");
     assert_eq!(
         problem.to_string(),
-        "Ingress shop/web: : is missing: it is the Ingress that the canary's is copied from"
+        "Ingress shop/web: metadata: is missing: it is the Ingress that the canary's is copied from"
     );
     for stable in [None, Some(&none)] {
         let patch = edit(&config(), &canary, stable, PAIR, &weights("100/0"), &record)

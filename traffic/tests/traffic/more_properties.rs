@@ -79,7 +79,9 @@ fn service(pair: u32, others: Vec<Value>, extra: Option<Value>) -> Value {
         json!({"destination": {"host": PAIR.stable, "port": {"number": 80}}, "weight": pair}),
         json!({"destination": {"host": PAIR.canary}, "weight": 0}),
     ];
-    destinations.splice(1..1, others);
+    for other in others {
+        destinations.insert(1, other);
+    }
     let mut object = object("{hosts: [a]}");
     object["spec"]["http"] = json!([{"route": destinations, "match": extra}]);
     object

@@ -9,8 +9,6 @@
 //! them. Then no rule has a name, and ours are those of the first rules whose matches are in the record of what we wrote, an
 //! annotation.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::{Config, Route, Rule};

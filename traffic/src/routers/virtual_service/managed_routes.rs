@@ -140,7 +140,7 @@ impl VirtualService<'_> {
                 route.insert("route".to_owned(), json!([canary]));
             }
             ManagedKind::Mirror { percentage, .. } => {
-                let has = |field: &&str| route.get(*field).is_some_and(|value| !value.is_null());
+                let has = |field: &&&str| route.get(**field).is_some_and(|value| !value.is_null());
                 if let Some(field) = ["mirror", "mirrors"].iter().find(has) {
                     let problem = format!(
                         "is there already, so that the managed route `{}` cannot mirror",
