@@ -100,7 +100,7 @@ impl ConfigReader {
             tls_route,
         );
         let tcp_routes = self.list(fields, "tcpRoutes", path, "a TCP route: set its `port`", |value| {
-            port(value.get("port"))?
+            port(value.get("port")).filter(|port| *port > 0)
         });
         let (namespace, name) = self.name(fields, path)?;
         Some(Config {
@@ -217,17 +217,13 @@ fn tls_route(value: &Value) -> Option<TlsRoute> {
             .map(|host| host.as_str().map(str::to_owned))
             .collect::<Option<Vec<String>>>()?,
     };
-    let port = port(value.get("port"))?;
+    let port = Some(port(value.get("port"))?).filter(|port| *port > 0);
     (port.is_some() || !hosts.is_empty()).then_some(TlsRoute { port, sni_hosts: hosts })
 }
 
-/// A port where one is set (0 counts as absent, as in Go); the outer `None` is what is no port.
-fn port(value: Option<&Value>) -> Option<Option<u32>> {
-    match value {
-        None | Some(Value::Null) => Some(None),
-        Some(value) => {
-            let port = value.as_u64().filter(|port| *port <= 65_535)?;
-            Some(u32::try_from(port).ok().filter(|port| *port > 0))
-        }
-    }
+/// A port, 0 where none is set, as in Go; `None` for what is no port.
+fn port(value: Option<&Value>) -> Option<u32> {
+    let value = value.filter(|value| !value.is_null());
+    let port = value.map_or(Some(0), Value::as_u64)?;
+    u32::try_from(port).ok().filter(|port| *port <= 65_535)
 }
