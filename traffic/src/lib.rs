@@ -7,6 +7,7 @@
 //! ```text
 //! route object (JSON) ──observe──> Observed { weights, acknowledgement, moving }
 //! route object (JSON) + wanted weights ──edit──> merge patch (JSON), or nothing to do
+//! no object, its sources + wanted weights ──create──> the whole object (a canary Ingress is ours)
 //! ```
 //!
 //! Absent here: clients, sockets, clocks, and any decision about *when* traffic may move. That is `sluice-machine`.
@@ -16,15 +17,18 @@
 
 pub mod eff;
 mod managed_fields;
+pub mod managed_route;
 mod object;
 pub mod registry;
 pub mod routers;
 mod split;
 
+pub use managed_route::ManagedRoute;
 pub use object::{
-    FIELD_MANAGER, MANAGED_BY_ANNOTATION, MOVING_ANNOTATION, ObjectRef, REVISION_LABEL, route_moving_annotation,
+    FIELD_MANAGER, MANAGED_BY_ANNOTATION, MOVING_ANNOTATION, ObjectRef, REVISION_LABEL, managed_routes_annotation,
+    route_moving_annotation,
 };
-pub use registry::{Pair, Router};
+pub use registry::{Pair, Router, Seen};
 pub use split::{Dest, Moving, Split, Weights};
 
 /// What a router read from one object.
@@ -41,8 +45,11 @@ pub struct Observed {
     pub moving: Option<Moving>,
     /// The field manager, other than ours, that last wrote the rules, where managedFields tell.
     pub foreign_manager: Option<String>,
-    /// `metadata.generation` of the object; 0 where the kind has none.
+    /// `metadata.generation` of the object; 0 where the kind has none, or there is no object yet.
     pub generation: i64,
+    /// Whether an edit would write something even where the weights are as wanted: what the object copies from its sources has
+    /// changed. Always false for a router without sources.
+    pub outdated: bool,
 }
 
 /// Whether the data plane's controller has taken over an object at its present generation.

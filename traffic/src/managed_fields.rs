@@ -8,7 +8,16 @@ use crate::FIELD_MANAGER;
 /// The newest manager other than ours that wrote the field at `path` (`["f:spec", "f:rules"]`). Writes of a subresource do not
 /// count. `None` where the fields do not tell.
 pub(crate) fn foreign_manager(object: &Value, path: &[&str]) -> Option<String> {
-    writes(object, path)
+    newest_foreign(writes(object, path))
+}
+
+/// [`foreign_manager`] where any of several fields counts.
+pub(crate) fn newest_foreign_manager(object: &Value, paths: &[[&str; 2]]) -> Option<String> {
+    newest_foreign(paths.iter().flat_map(|path| writes(object, path)))
+}
+
+fn newest_foreign<'a>(writes: impl Iterator<Item = Write<'a>>) -> Option<String> {
+    writes
         .filter(|write| !write.manager.starts_with(FIELD_MANAGER))
         .max_by_key(|write| write.at)
         .map(|write| write.manager.to_owned())

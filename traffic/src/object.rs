@@ -44,6 +44,12 @@ pub fn route_moving_annotation(pair: Pair<'_>) -> String {
     format!("moving.sluice.dev/{}", pair.stable.min(pair.canary))
 }
 
+/// The annotation on a route with what we know of the rules that steps have added for this pair: names and matches. Keyed as
+/// [`route_moving_annotation`].
+pub fn managed_routes_annotation(pair: Pair<'_>) -> String {
+    format!("managed-routes.sluice.dev/{}", pair.stable.min(pair.canary))
+}
+
 /// The record in an annotation of an object; `None` where there is none or it cannot be read.
 pub(crate) fn moving(object: &Value, annotation: &str) -> Option<Moving> {
     serde_json::from_str(self::annotation(object, annotation)?).ok()

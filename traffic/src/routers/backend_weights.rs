@@ -43,6 +43,11 @@ impl Wanted {
         self.canary == 0
     }
 
+    /// What stable and canary weigh, relative to each other.
+    pub(super) fn parts(self) -> (u64, u64) {
+        (self.stable, self.canary)
+    }
+
     fn total(self) -> u64 {
         self.stable + self.canary
     }

@@ -124,6 +124,7 @@ impl Reader {
                     name,
                     namespace: namespace.clone(),
                     rules,
+                    managed_routes: vec![],
                 })
             })
             .collect()
@@ -257,11 +258,11 @@ impl Reader {
     }
 }
 
-fn is_absent(value: Option<&Value>) -> bool {
+pub(super) fn is_absent(value: Option<&Value>) -> bool {
     value.is_none_or(Value::is_null)
 }
 
-fn join(at: &str, field: &str) -> String {
+pub(super) fn join(at: &str, field: &str) -> String {
     if at.is_empty() {
         field.to_owned()
     } else {
@@ -270,11 +271,11 @@ fn join(at: &str, field: &str) -> String {
 }
 
 /// A name that Kubernetes admits for a route. It becomes part of a URL, so nothing else may pass.
-fn is_subdomain(text: &str) -> bool {
+pub(super) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_part(text)
 }
 

@@ -241,7 +241,7 @@ fn reason_in_words(reason: &str) -> Option<&'static str> {
 }
 
 /// On one line and without control characters: the text ends up in terminals.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let mut chars = text.chars().map(|char| if char.is_control() { ' ' } else { char });
     let mut cleaned: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
     if chars.next().is_some() {

@@ -11,14 +11,14 @@ use crate::{
 /// Where `managedFields` name the selector. It is owned as a whole.
 const SELECTOR_FIELDS: [&str; 2] = ["f:spec", "f:selector"];
 
-/// What a Service's selector says.
+/// What a Service's selector says, or in the same way a subset of a DestinationRule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selected {
     /// The revision that the selector names; `None` where it names none (it then selects pods of every revision).
     pub revision: Option<String>,
-    /// The switch that we last wrote on this Service, if any. `None` also where the annotation cannot be read.
+    /// The switch that we last wrote on this Service or subset, if any. `None` also where the annotation cannot be read.
     pub moving: Option<Moving>,
-    /// The Rollout that the Service is annotated as managed by.
+    /// The Rollout that the object is annotated as managed by.
     pub managed_by: Option<String>,
     /// The field manager, other than ours, that last wrote the selector, where managedFields tell.
     pub foreign_manager: Option<String>,

@@ -35,6 +35,7 @@ pub fn config(rules: &[&str]) -> Config {
         name: "app".to_owned(),
         namespace: None,
         rules: rules.iter().map(|&rule| rule.to_owned()).collect(),
+        managed_routes: vec![],
     }
 }
 

@@ -9,7 +9,9 @@ fn text(result: Result<Vec<Router>, Vec<(String, String)>>) -> String {
     match result {
         Ok(routers) => {
             let one = |router: &Router| {
-                let Router::HttpRoute(config) = router;
+                let Router::HttpRoute(config) = router else {
+                    panic!("{router:?}")
+                };
                 let namespace = config
                     .namespace
                     .as_ref()

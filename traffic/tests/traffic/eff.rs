@@ -19,6 +19,7 @@ fn route(managed: &[&str], unmanaged: &[&str], moving: Option<Moving>) -> Observ
         moving,
         foreign_manager: None,
         generation: 1,
+        outdated: false,
     }
 }
 

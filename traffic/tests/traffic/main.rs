@@ -13,10 +13,16 @@
 mod acknowledgement;
 mod common;
 mod configuration;
+mod destination_rule;
 mod edits;
 mod eff;
 mod hostile;
+mod ingress;
+mod istio_and_nginx;
+mod managed_routes;
 mod managed_rules;
+mod more_properties;
 mod properties;
 mod service;
+mod virtual_service;
 mod writers;

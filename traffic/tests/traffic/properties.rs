@@ -16,7 +16,7 @@ use sluice_traffic::{
 use crate::common::{PAIR, RECORD, config, merge, moving, split, weights};
 
 /// Any JSON, also with the field names that a route has.
-fn any_json() -> impl Strategy<Value = Value> {
+pub fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -286,7 +286,7 @@ proptest! {
             prop_assert_eq!(unique.len(), next.from.len());
             let route = sluice_traffic::Observed {
                 managed: vec![to.weights()], unmanaged: vec![], acknowledgement: sluice_traffic::Acknowledgement::Acknowledged,
-                moving: Some(next.clone()), foreign_manager: None, generation: 1,
+                moving: Some(next.clone()), foreign_manager: None, generation: 1, outdated: false,
             };
             let canary = |splits: &[Weights]| splits.iter().map(|split| split.share_of(PAIR.canary)).max();
             let expected = greatest.iter().filter(|(dest, _)| dest.service == PAIR.canary).map(|(_, most)| *most).chain([percent]).max();
