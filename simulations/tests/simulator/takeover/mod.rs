@@ -20,11 +20,15 @@ use sluice_simulations::{Change, Cluster, Command, Happened, Kind, START, Writer
 use arrange::{ARRIVES, State};
 
 /// All that is written while nothing could rightly move: which revision a ReplicaSet runs, in our words; the hash of the steps;
-/// and conditions that Argo Rollouts words differently.
+/// and counts that Argo Rollouts defines differently (it counts the canary for an autoscaler, and of blue-green the active
+/// revision alone).
 const WRITES: &[&str] = &[
     "ReplicaSet metadata.annotations sluice.dev/pod-template",
+    "Rollout status.HPAReplicas",
+    "Rollout status.availableReplicas",
     "Rollout status.currentStepHash",
     "Rollout status.message",
+    "Rollout status.readyReplicas",
 ];
 
 /// Whether a write may be made while nothing could rightly move. What an update waits for may be said in other words.
