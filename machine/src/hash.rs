@@ -22,10 +22,20 @@ pub fn canonical(value: &Value) -> String {
 /// A short name for a value: ten letters, fit for object names and label values. `salt` makes another name for the same
 /// value where the first one is taken.
 pub fn short(value: &Value, salt: u32) -> String {
+    letters(value, salt, 10)
+}
+
+/// Hash of the steps of a canary. It is longer than any that Argo Rollouts writes (a 32 bit number, digit by digit: ten letters
+/// at most, and ten in three of four cases), so that a hash tells who wrote it.
+pub fn of_steps(steps: &Value) -> String {
+    letters(steps, 0, 12)
+}
+
+fn letters(value: &Value, salt: u32, count: usize) -> String {
     let digest = digest(value, salt);
     digest
         .iter()
-        .take(10)
+        .take(count)
         .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
         .collect()
 }

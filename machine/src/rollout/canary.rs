@@ -31,7 +31,7 @@ fn step_count(canary: &CanaryStrategy) -> i32 {
 
 /// Hash of the steps: a change of the steps starts them anew.
 fn step_hash(canary: &CanaryStrategy) -> String {
-    hash::short(&json!(canary.steps), 0)
+    hash::of_steps(&json!(canary.steps))
 }
 
 /// The index of the present step, `len` when all are done. An index that somebody set out of range counts as done.

@@ -102,11 +102,17 @@ pub fn canary_with_router(replicas: u32, weight_percent: u32, min_pods: u32) -> 
     }
 }
 
+/// Pods of stable with a router, where they follow the weight: those for what the canary leaves of the traffic.
+pub fn stable_with_router(replicas: u32, canary_percent: u32, min_pods: u32) -> u32 {
+    canary_with_router(replicas, 100 - canary_percent.min(100), min_pods)
+}
+
 /// The sizes that come nearest to `weight_percent` without a router, where traffic follows the number of pods.
 ///
 /// Candidates are the rounded up and the rounded down number of canary pods, of `replicas` pods in all or, where a surge is
 /// allowed, of one more. A candidate that would leave one side without any pod is only taken for 0 % and 100 %, or where
-/// there is one pod and no surge. The nearest wins, and the first of equals.
+/// there is one pod and no surge. The nearest wins, and the first of equals. Where none is left (90 % of 5 pods lies between
+/// 4 and 5, and 5 would leave stable none) it is rounded down: both sides keep a pod.
 pub fn basic_desired(replicas: u32, weight_percent: u32, surge: u32) -> Sizes {
     if replicas == 0 {
         return Sizes::default();
@@ -139,7 +145,7 @@ pub fn basic_desired(replicas: u32, weight_percent: u32, surge: u32) -> Sizes {
         .iter()
         .copied()
         .reduce(|best, next| if distance(next) < distance(best) { next } else { best });
-    let (canary, total) = nearest.unwrap_or((ceil.min(spec), spec));
+    let (canary, total) = nearest.unwrap_or((floor, spec));
     let total = if weight_percent == 0 || weight_percent >= 100 {
         spec
     } else {

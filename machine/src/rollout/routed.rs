@@ -65,9 +65,8 @@ fn stable_size(context: &Context<'_>, canary: &CanaryStrategy, traffic: &Traffic
     if !canary.dynamic_stable_scale_or_default() || is_complete(context, status) || !is_ours {
         return context.replicas;
     }
-    let percent = wanted_percent(context, canary, traffic, status).min(100);
-    let min_pods = canary::min_pods(canary);
-    replicas::canary_with_router(context.replicas, 100 - percent, min_pods)
+    let percent = wanted_percent(context, canary, traffic, status);
+    replicas::stable_with_router(context.replicas, percent, canary::min_pods(canary))
 }
 
 fn scale_up<'a>(

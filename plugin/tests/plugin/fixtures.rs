@@ -85,7 +85,7 @@ pub fn at_step(index: i32, phase: &str, message: &str) -> Value {
         "stableRS": OLD,
         "currentPodHash": NEW,
         "currentStepIndex": index,
-        "currentStepHash": sluice_machine::hash::short(&steps["canary"]["steps"], 0),
+        "currentStepHash": sluice_machine::hash::of_steps(&steps["canary"]["steps"]),
     })
 }
 

@@ -6,3 +6,4 @@ mod library;
 mod metrics;
 mod random_clusters;
 mod scenarios;
+mod takeover;

@@ -1,7 +1,9 @@
 //! A World that is built up row by row, and plans in a few words.
 
 mod decisions;
+mod replicas;
 mod switches;
+mod takeover;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -345,6 +347,6 @@ fn with_steps(scene: Scene) -> Scene {
         .strategy
         .as_ref()
         .and_then(|strategy| strategy.canary.as_ref());
-    let steps_hash = hash::short(&json!(steps.and_then(|canary| canary.steps.clone())), 0);
+    let steps_hash = hash::of_steps(&json!(steps.and_then(|canary| canary.steps.clone())));
     scene.status(json!({ "currentStepHash": steps_hash }))
 }
