@@ -101,7 +101,6 @@ fn what_is_wrong_with_header_and_mirror_routes() {
         &[
             &format!("{header}: SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix"),
             &format!("{header}: {no_routes}"),
-            &format!("{header}: setHeaderRoute {LATER}"),
         ],
     );
     check(
@@ -113,7 +112,6 @@ fn what_is_wrong_with_header_and_mirror_routes() {
         &[
             &format!("{mirror}: SetMirrorRoute requires TrafficRouting, supports Istio and Plugins"),
             &format!("{mirror}: {no_routes}"),
-            &format!("{mirror}: setMirrorRoute {LATER}"),
         ],
     );
     let plugin = json!({

@@ -213,7 +213,8 @@ impl State {
 
     /// A run; it takes the place of one with the same name.
     pub fn run(mut self, run: Value) -> State {
-        self.runs.retain(|other| other["metadata"]["name"] != run["metadata"]["name"]);
+        self.runs
+            .retain(|other| other["metadata"]["name"] != run["metadata"]["name"]);
         self.runs.push(run);
         self
     }
