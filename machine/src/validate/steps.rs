@@ -120,6 +120,7 @@ fn set_header_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
             "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
         );
     }
+    no_ingress(report, at, routing);
     let alb = routing.is_some_and(|routing| routing.alb.is_some());
     for (index, one) in header.match_.iter().flatten().enumerate() {
         let path = format!("{at}.match[{index}].headerValue");
@@ -141,6 +142,7 @@ fn set_mirror_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
     if !routing.is_some_and(fit) {
         report.add(at, "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins");
     }
+    no_ingress(report, at, routing);
     for (index, one) in mirror.match_.iter().flatten().enumerate() {
         let path = format!("{at}.match[{index}]");
         for (name, value) in [("method", &one.method), ("path", &one.path)] {
@@ -153,6 +155,14 @@ fn set_mirror_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
         }
     }
     managed_route(report, at, routing, &mirror.name);
+}
+
+fn no_ingress(report: &mut Report, at: &str, routing: Option<&TrafficRouting>) {
+    report.add_if(
+        routing.is_some_and(|routing| routing.nginx.is_some()),
+        at,
+        "an Ingress has no such routes: take the step out, or use another router",
+    );
 }
 
 fn string_match(report: &mut Report, path: &str, value: &StringMatch) {

@@ -174,9 +174,7 @@ fn what_is_wrong_with_traffic_routing() {
         ),
         (
             json!({ "nginx": { "stableIngress": "web", "stableIngresses": ["web"] } }),
-            format!(
-                "{at}.nginx: Either StableIngress or StableIngresses must be configured. Both are configured."
-            ),
+            format!("{at}.nginx: Either StableIngress or StableIngresses must be configured. Both are configured."),
         ),
         (
             json!({ "alb": { "servicePort": 80 } }),
