@@ -294,7 +294,7 @@ fn ignores_foreign_writers(now: Timestamp, world: &World) -> Plan {
 }
 
 fn write_back(router: &Router, pair: Pair<'_>, value: &mut Value) {
-    let Some(moving) = router.observe(value, pair).ok().and_then(|observed| observed.moving) else {
+    let Some(moving) = router.observe(&*value, pair).ok().and_then(|observed| observed.moving) else {
         return;
     };
     let weights = moving.to.weights().by_service;
