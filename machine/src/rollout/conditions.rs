@@ -3,11 +3,11 @@
 use sluice_crds::{RolloutCondition, RolloutPhase, RolloutStatus, Time};
 
 use super::{
-    context::{Context, is_complete},
+    context::{Context, TEMPLATE_ANNOTATION, is_complete},
     deadline, restart,
     turn::Turn,
 };
-use crate::Hold;
+use crate::{Hold, ReplicaSet};
 
 pub(super) const PROGRESSING: &str = "Progressing";
 const AVAILABLE: &str = "Available";
@@ -48,11 +48,9 @@ pub(super) fn publish(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut R
     };
     let complete = is_complete(context, status) && context.new_available() >= context.replicas && context.new.is_some();
     let finished = is_complete(context, status);
-    let available: u32 = context.sets.iter().map(|set| set.available).sum();
-    let floor = context.replicas.saturating_sub(super::allowed_unavailable(context));
     board.flag(
         AVAILABLE,
-        available >= floor,
+        carrying(context, status).is_some_and(|available| available >= context.replicas),
         "AvailableReason",
         "Rollout has minimum availability",
         "Rollout does not have minimum availability",
@@ -92,6 +90,15 @@ pub(super) fn publish(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut R
     let message = with_trouble(message, turn.holds());
     status.phase = Some(phase);
     status.message = (!message.is_empty()).then_some(message);
+}
+
+/// Available pods of the revisions that carry the traffic: all of a canary, the active one of blue-green, where there is one.
+fn carrying(context: &Context<'_>, status: &RolloutStatus) -> Option<u32> {
+    if context.blue_green().is_none() {
+        return Some(context.sets.iter().map(|set| set.available).sum());
+    }
+    let active = status.blue_green.as_ref()?.active_selector.as_deref()?;
+    context.set(active).map(|set| set.available)
 }
 
 struct Board {
@@ -174,20 +181,28 @@ impl Board {
     }
 }
 
+/// Whether the counts in the status say something else than ours: of blue-green, Argo Rollouts counts the active revision
+/// alone. Our counts are written before the ReplicaSet records its template.
+pub(super) fn has_counts_of_argo(context: &Context<'_>) -> bool {
+    let is_recorded = |set: &ReplicaSet| set.annotations.contains_key(TEMPLATE_ANNOTATION);
+    context.blue_green().is_some() && context.new.is_some_and(|set| !is_recorded(set))
+}
+
 /// Whether counts or the step moved towards the goal since the status was written.
 fn has_progressed(context: &Context<'_>, status: &RolloutStatus) -> bool {
     let Some(old) = context.rollout.status.as_ref() else {
         return true;
     };
     let more = |new: Option<i32>, old: Option<i32>| new.unwrap_or(0) > old.unwrap_or(0);
+    let is_same_count = !has_counts_of_argo(context);
     let old_pods = |status: &RolloutStatus| status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
     old.current_pod_hash != status.current_pod_hash
         || old.current_step_index != status.current_step_index
         || old.stable_rs != status.stable_rs
         || old.abort != status.abort
         || more(status.updated_replicas, old.updated_replicas)
-        || more(status.ready_replicas, old.ready_replicas)
-        || more(status.available_replicas, old.available_replicas)
+        || is_same_count && more(status.ready_replicas, old.ready_replicas)
+        || is_same_count && more(status.available_replicas, old.available_replicas)
         || old_pods(status) < old_pods(old)
 }
 

@@ -129,7 +129,8 @@ pub(super) fn commit(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollou
     let object = object_patch(context);
     let empty = RolloutStatus::default();
     let old = rollout.status.as_ref().unwrap_or(&empty);
-    let may_wait = object.is_none() && old != status && hard(old) == hard(status);
+    let is_soft = object.is_none() && old != status && hard(old) == hard(status);
+    let may_wait = is_soft && !conditions::has_counts_of_argo(context);
     if let Some(since) = turn.memory.stale_since.filter(|_| may_wait) {
         let due = since + context.world.settings.count_interval;
         if turn.now < due {

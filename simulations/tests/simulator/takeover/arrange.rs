@@ -49,7 +49,6 @@ pub struct Set {
     revision: u32,
     wanted: u32,
     ready: u32,
-    desired: Option<u32>,
     annotations: Value,
     /// What Argo Rollouts adds to the template.
     injected: Value,
@@ -62,7 +61,6 @@ pub fn set(version: &'static str, revision: u32, wanted: u32, ready: u32) -> Set
         revision,
         wanted,
         ready,
-        desired: None,
         annotations: json!({}),
         injected: json!({}),
     }
@@ -76,12 +74,6 @@ impl Set {
 
     pub fn annotated(mut self, name: &str, value: &str) -> Set {
         self.annotations[name] = value.into();
-        self
-    }
-
-    /// It was scaled when `spec.replicas` was this.
-    pub fn desired(mut self, replicas: u32) -> Set {
-        self.desired = Some(replicas);
         self
     }
 
@@ -306,7 +298,7 @@ impl State {
         // What Go writes of a time that is not set.
         pods["metadata"]["creationTimestamp"] = Value::Null;
         let mut annotations = json!({
-            "rollout.argoproj.io/desired-replicas": set.desired.unwrap_or(self.replicas).to_string(),
+            "rollout.argoproj.io/desired-replicas": self.replicas.to_string(),
             "rollout.argoproj.io/revision": set.revision.to_string(),
         });
         merge(&mut annotations, &set.annotations);
@@ -421,12 +413,18 @@ impl State {
             )
         };
         let text = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
+        // Of a canary all pods count, of blue-green those of the active revision.
+        let available = status["availableReplicas"].as_u64() >= Some(self.replicas.into());
         json!([
             condition(
                 "Available",
-                "True",
+                yes(available),
                 "AvailableReason",
-                "Rollout has minimum availability"
+                text(
+                    available,
+                    "Rollout has minimum availability",
+                    "Rollout does not have minimum availability"
+                )
             ),
             condition(
                 "Paused",
