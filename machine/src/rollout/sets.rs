@@ -137,9 +137,18 @@ pub(super) fn patch(turn: &mut Turn<'_>, set: &ReplicaSet, replicas: Option<(u32
     });
 }
 
-/// Scales a ReplicaSet. A scale-down is left out when the plan has an irreversible effect already.
+/// Scales a ReplicaSet. A scale-down is left out when the plan has an irreversible effect already, and a scale-up waits for
+/// the end of the scale-down before it.
 pub(super) fn scale(turn: &mut Turn<'_>, context: &Context<'_>, set: &ReplicaSet, to: u32) {
     if to == set.wanted || (to < set.wanted && turn.is_spent()) {
+        return;
+    }
+    if to > set.wanted && set.replicas > set.wanted {
+        // Its status counts pods that are on their way out. Once it asks for more again, nothing tells them from the others.
+        turn.hold(Hold::OldNotDown {
+            replica_set: set.name.clone(),
+            left: set.replicas - set.wanted,
+        });
         return;
     }
     let mut annotations = Map::from_iter([(DESIRED_ANNOTATION.to_owned(), context.replicas.to_string().into())]);

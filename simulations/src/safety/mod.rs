@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::models::{Entry, ModelConfig, Models};
 use crate::store::{Change, Happened, Key, Kind, Store, Writer};
 
-use effective::Effective;
-use facts::{Facts, Sets};
+use effective::{Effective, HASH};
+use facts::{Facts, Sets, labels_of};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,13 @@ impl Safety {
             && let Some(rollout) = self.rollout_of_service(&change.key)
         {
             let history = self.rollouts.get_mut(&rollout).expect("it was found a moment ago");
-            *history.switches.entry(change.key.clone()).or_insert(0) += 1;
+            // Back to stable while the new revision is not ready, and then to the new one, are two steps of one update.
+            let facts = history.now();
+            let back =
+                facts.blue_green && labels_of(&change.object["spec"]["selector"]).get(HASH) == Some(&facts.stable);
+            if !back {
+                *history.switches.entry(change.key.clone()).or_insert(0) += 1;
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::super::super::canary::routed_size;
 use super::super::super::replicas::{canary_with_router, stable_with_router};
 use super::super::{Scene, hash_of, scene, stable_on, with_steps};
 use super::brute;
-use crate::{Effect, decide};
+use crate::{Effect, Fact, Hold, decide};
 
 /// (rule, replicas, weight, minPodsPerReplicaSet) -> canary pods
 #[rustfmt::skip]
@@ -304,4 +304,29 @@ fn a_stable_revision_that_follows_the_weight_keeps_what_its_traffic_needs() {
     ] {
         assert_eq!(stable_to(&scene), expected, "{rule}");
     }
+}
+
+/// Once it asks for more pods again, nothing tells those on their way out from the others.
+#[test]
+fn a_revision_grows_again_only_when_the_pods_before_are_gone() {
+    let aborted = |counted: u32| {
+        let mut scene =
+            dynamic(50, 50, 5, (5, 5)).status(json!({ "abort": true, "abortedAt": "2026-01-01T00:00:00Z" }));
+        let Fact::Known(sets) = &mut scene.world.replica_sets else {
+            panic!("the ReplicaSets are known");
+        };
+        sets.values_mut()
+            .find(|set| set.hash == hash_of("v1"))
+            .expect("v1")
+            .replicas = counted;
+        scene
+    };
+    let leaving = aborted(7);
+    assert_eq!(stable_to(&leaving), None);
+    let hold = Hold::OldNotDown {
+        replica_set: format!("shop-{}", hash_of("v1")),
+        left: 2,
+    };
+    assert_eq!(decide(leaving.now, &leaving.world).hold, Some(hold));
+    assert_eq!(stable_to(&aborted(5)), Some(10));
 }
