@@ -252,7 +252,7 @@ pub enum Hold {
         /// Needed pods.
         needed: u32,
     },
-    /// Old pods have not been scaled down yet.
+    /// Pods that are no longer wanted are still there.
     OldNotDown {
         /// Their ReplicaSet.
         replica_set: String,
@@ -445,7 +445,7 @@ impl std::fmt::Display for Hold {
                 )
             }
             Hold::OldNotDown { replica_set, left } => {
-                write!(f, "{left} pods of the old ReplicaSet {replica_set} are still there")
+                write!(f, "{left} pods of ReplicaSet {replica_set} that are no longer wanted are still there")
             }
             Hold::NotAcknowledged { object, what } => write!(f, "{object} is not acknowledged: {what}"),
             Hold::Draining { object, until } => {

@@ -57,7 +57,7 @@ fn a_canary_without_router_grows_before_stable_shrinks() {
         phase="Progressing"
         message="more replicas need to be updated"
         scale shop-v1 2->1
-        hold: 1 pods of the old ReplicaSet shop-v1 are still there"#]],
+        hold: 1 pods of ReplicaSet shop-v1 that are no longer wanted are still there"#]],
     );
     check(
         &update().set("v1", 1, 1, 1).set("v2", 2, 1, 1),

@@ -22,7 +22,7 @@ fn a_pause_begins_when_what_an_earlier_update_left_is_done() {
         phase="Progressing"
         message="waiting for all steps to complete"
         switch stable to v2
-        hold: 3 pods of the old ReplicaSet shop-v1 are still there"#]],
+        hold: 3 pods of ReplicaSet shop-v1 that are no longer wanted are still there"#]],
     );
     check(
         &rollback("v2", 100),
@@ -30,7 +30,7 @@ fn a_pause_begins_when_what_an_earlier_update_left_is_done() {
         phase="Progressing"
         message="waiting for all steps to complete"
         split canary 0 stable 100
-        hold: 4 pods of the old ReplicaSet shop-v1 are still there"#]],
+        hold: 4 pods of ReplicaSet shop-v1 that are no longer wanted are still there"#]],
     );
     check(
         &rollback("v2", 0),
@@ -38,7 +38,7 @@ fn a_pause_begins_when_what_an_earlier_update_left_is_done() {
         phase="Progressing"
         message="waiting for all steps to complete"
         switch canary to v1
-        hold: 4 pods of the old ReplicaSet shop-v1 are still there"#]],
+        hold: 4 pods of ReplicaSet shop-v1 that are no longer wanted are still there"#]],
     );
     check(
         &rollback("v2", 0).set("v1", 3, 0, 0),
