@@ -445,7 +445,10 @@ impl std::fmt::Display for Hold {
                 )
             }
             Hold::OldNotDown { replica_set, left } => {
-                write!(f, "{left} pods of ReplicaSet {replica_set} that are no longer wanted are still there")
+                write!(
+                    f,
+                    "{left} pods of ReplicaSet {replica_set} that are no longer wanted are still there"
+                )
             }
             Hold::NotAcknowledged { object, what } => write!(f, "{object} is not acknowledged: {what}"),
             Hold::Draining { object, until } => {

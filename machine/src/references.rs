@@ -75,11 +75,11 @@ pub fn pair_by<'r>(rollout: &'r Rollout, status: Option<&RolloutStatus>) -> Pair
                 canary: name(canary.canary_service.as_ref()),
             };
         };
-        let (ping, pong) = (services.ping_service.as_str(), services.pong_service.as_str());
+        let (one, other) = (services.ping_service.as_str(), services.pong_service.as_str());
         let is_pong = status
             .and_then(|status| status.canary.as_ref()?.stable_ping_pong.as_ref())
             .is_some_and(|stable| *stable == PingPongType::Pong);
-        let (stable, canary) = if is_pong { (pong, ping) } else { (ping, pong) };
+        let (stable, canary) = if is_pong { (other, one) } else { (one, other) };
         return Pair { stable, canary };
     }
     let blue_green = rollout.spec.blue_green();

@@ -379,16 +379,11 @@ fn scale_down<'a>(
         return;
     }
     let frozen = context.rollout.spec.paused == Some(true);
-    if let Some(set) = context.stable(status) {
-        if !frozen || sets::is_resized(context, set) || status.abort == Some(true) {
-            shrink(
-                turn,
-                context,
-                traffic,
-                set,
-                stable_size(context, canary, traffic, status),
-            );
-        }
+    if let Some(set) = context.stable(status)
+        && (!frozen || sets::is_resized(context, set) || status.abort == Some(true))
+    {
+        let size = stable_size(context, canary, traffic, status);
+        shrink(turn, context, traffic, set, size);
     }
     let complete = is_complete(context, status);
     // Nothing shrinks in a pause that has begun.
