@@ -318,6 +318,30 @@ async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect)
         Effect::SetSplit { route, patch, .. } => {
             change(context, key, WriteKind::SetSplit, observe::object_id(route), patch).await
         }
+        Effect::SetManagedRoutes { route, patch, .. } => {
+            change(
+                context,
+                key,
+                WriteKind::SetManagedRoutes,
+                observe::object_id(route),
+                patch,
+            )
+            .await
+        }
+        Effect::SwitchSubset { object, patch, .. } => {
+            change(context, key, WriteKind::SwitchSubset, observe::object_id(object), patch).await
+        }
+        Effect::CreateRoute { route, object, .. } => {
+            create(
+                context,
+                key,
+                rollout,
+                WriteKind::CreateRoute,
+                observe::object_id(route),
+                object,
+            )
+            .await
+        }
         Effect::ScaleWorkload { object, patch, .. } => {
             change(
                 context,
@@ -578,6 +602,14 @@ pub fn describe(effect: &Effect) -> String {
         Effect::PatchReplicaSet { name, .. } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("switch Service {name} to {revision}"),
+        Effect::SetManagedRoutes { route, names, .. } => format!("set routes [{}] of {route}", names.join(", ")),
+        Effect::SwitchSubset {
+            object,
+            subset,
+            revision,
+            ..
+        } => format!("switch subset {subset} of {object} to {revision}"),
+        Effect::CreateRoute { route, .. } => format!("create {route}"),
         Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
         Effect::SetSplit { route, split, .. } => {
             let parts: Vec<String> = split

@@ -29,6 +29,12 @@ pub enum WriteKind {
     SwitchService,
     /// A Service that is given back.
     ReleaseService,
+    /// Labels of a subset of a DestinationRule.
+    SwitchSubset,
+    /// A new route object.
+    CreateRoute,
+    /// Rules of ours on a route.
+    SetManagedRoutes,
     /// Weights of a route.
     SetSplit,
     /// Size of a Deployment whose place the Rollout takes.
@@ -67,7 +73,7 @@ pub enum Moment {
 
 impl WriteKind {
     /// All kinds.
-    pub const ALL: [WriteKind; 15] = [
+    pub const ALL: [WriteKind; 18] = [
         WriteKind::CommitObject,
         WriteKind::CommitStatus,
         WriteKind::CreateReplicaSet,
@@ -75,6 +81,9 @@ impl WriteKind {
         WriteKind::DeleteReplicaSet,
         WriteKind::SwitchService,
         WriteKind::ReleaseService,
+        WriteKind::SwitchSubset,
+        WriteKind::CreateRoute,
+        WriteKind::SetManagedRoutes,
         WriteKind::SetSplit,
         WriteKind::ScaleWorkload,
         WriteKind::EvictPod,
@@ -95,6 +104,9 @@ impl WriteKind {
             WriteKind::DeleteReplicaSet => "delete-replicaset",
             WriteKind::SwitchService => "switch-service",
             WriteKind::ReleaseService => "release-service",
+            WriteKind::SwitchSubset => "switch-subset",
+            WriteKind::CreateRoute => "create-route",
+            WriteKind::SetManagedRoutes => "set-managed-routes",
             WriteKind::SetSplit => "set-split",
             WriteKind::ScaleWorkload => "scale-workload",
             WriteKind::EvictPod => "evict-pod",

@@ -4,9 +4,8 @@
 //! only at the effect and at what is true now. It does not know why the effect was planned.
 
 use jiff::Timestamp;
-use serde_json::Value;
 use sluice_crds::Rollout;
-use sluice_traffic::{Split, registry::Pair, routers::service};
+use sluice_traffic::{Split, registry::Pair};
 
 use crate::{
     Effect, Fact, Hold, ReplicaSet, World, references,
@@ -14,6 +13,7 @@ use crate::{
         canary::routed_size,
         replicas::{self, canary_limits, carrying},
     },
+    routing::{self, Objects},
 };
 
 /// Whether `effect` may be carried out now: `Err` names the invariant that it would break. `world` is the freshest view that
@@ -60,7 +60,10 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             Some(set) => check_scale_down(world, set, 0),
             None => Ok(()),
         },
-        Effect::SwitchService { name, revision, .. } => check_switch(world, name, revision),
+        Effect::SwitchService { name, revision, .. }
+        | Effect::SwitchSubset {
+            subset: name, revision, ..
+        } => check_switch(world, name, revision),
         Effect::ReleaseService { name, .. } => {
             if references::references(&world.rollout).services.contains(name) {
                 refuse("S6", format!("the Rollout names Service {name}"))
@@ -68,7 +71,8 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
                 Ok(())
             }
         }
-        Effect::SetSplit { split, .. } => check_split(world, split),
+        Effect::SetSplit { split, .. } | Effect::CreateRoute { split, .. } => check_split(world, split),
+        Effect::SetManagedRoutes { names, .. } => check_managed_routes(world, names),
     }
 }
 
@@ -112,15 +116,15 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
     check_total(world, set, to)?;
     let mut reaching = Vec::new();
     for name in [pair.stable, pair.canary].into_iter().filter(|name| !name.is_empty()) {
-        match world.services.get(name) {
-            Some(Fact::Known(value)) => {
-                let selected = service::observe(value);
+        match routing::selector(world, name) {
+            Some(Fact::Known(selector)) => {
+                let selected = selector.observe(name);
                 if selected.revision.as_ref().is_none_or(|revision| *revision == set.hash) {
                     reaching.push(name);
                 }
             }
             Some(Fact::Absent) => {}
-            Some(Fact::Unknown(_)) | None => return refuse("S3", format!("Service {name} could not be read")),
+            Some(Fact::Unknown(_)) | None => return refuse("S3", format!("{name} could not be read")),
         }
     }
     if reaching.is_empty() {
@@ -196,17 +200,13 @@ fn check_workload(world: &World, to: u32) -> Result<(), Hold> {
 
 /// Weights of the pair in every managed rule of every route.
 fn observed(world: &World, pair: Pair<'_>) -> Result<Vec<Vec<(String, u32)>>, Hold> {
-    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let mut all = Vec::new();
     for router in references::routers(&world.rollout) {
-        let object = router.object(namespace);
-        let Some(Fact::Known(value)) = world.objects.get(&object) else {
-            return Err(Hold::Refused {
-                invariant: "S3",
-                why: format!("{object} could not be read"),
-            });
-        };
-        match router.observe(value, pair) {
+        let objects = Objects::read(world, &router).map_err(|hold| Hold::Refused {
+            invariant: "S3",
+            why: hold.to_string(),
+        })?;
+        match router.observe(objects.seen(), pair) {
             Ok(observed) => all.extend(observed.managed.into_iter().map(|weights| {
                 let ours = weights
                     .by_service
@@ -270,9 +270,7 @@ fn needed_behind(world: &World, name: &str) -> u32 {
 
 /// Available pods of the revision that a Service selects now; 0 where it selects none.
 fn selected_available(world: &World, name: &str) -> u32 {
-    let selected = world.services.get(name).and_then(Fact::known).map(service::observe);
-    let revision = selected.and_then(|selected| selected.revision);
-    revision
+    selected(world, name)
         .and_then(|revision| by_hash(world, &revision))
         .map_or(0, |set| set.available)
 }
@@ -331,6 +329,25 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
     Ok(())
 }
 
+/// S1: routes of requests to the canary are there only while it has pods.
+fn check_managed_routes(world: &World, names: &[String]) -> Result<(), Hold> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let pair = references::pair(&world.rollout);
+    let status = world.rollout.status.as_ref();
+    if status.is_some_and(|status| status.abort == Some(true)) {
+        return refuse("S9", "the update was aborted in the meantime");
+    }
+    if selected_available(world, pair.canary) == 0 {
+        return refuse(
+            "S1",
+            format!("Service {} has no available pods for {}", pair.canary, names.join(", ")),
+        );
+    }
+    Ok(())
+}
+
 /// Pods that must be available before a Service gets `percent`. A canary that the steps size by setCanaryScale needs what they
 /// ask for; after an abort stable gets what it can carry, which the plan has worked out.
 fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
@@ -347,8 +364,7 @@ fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
     }
 }
 
-/// The revision that a Service selects; `None` where it selects pods of every revision, or cannot be read.
+/// The revision that a Service or subset selects; `None` where it selects pods of every revision, or cannot be read.
 fn selected(world: &World, name: &str) -> Option<String> {
-    let value: &Value = world.services.get(name)?.known()?;
-    service::observe(value).revision
+    routing::selector(world, name)?.known()?.observe(name).revision
 }

@@ -21,6 +21,7 @@ mod plan;
 pub mod read;
 pub mod references;
 pub mod rollout;
+pub mod routing;
 pub mod run;
 pub mod run_spec;
 pub mod validate;

@@ -77,6 +77,35 @@ pub enum Effect {
         /// The patch with resourceVersion.
         patch: Value,
     },
+    /// Merge patch of a DestinationRule that changes which revision a subset selects.
+    SwitchSubset {
+        /// The DestinationRule.
+        object: ObjectRef,
+        /// The subset.
+        subset: String,
+        /// Revision that it will select.
+        revision: String,
+        /// The patch with resourceVersion.
+        patch: Value,
+    },
+    /// Create a route object that is the Rollout's own (POST). AlreadyExists: observe again.
+    CreateRoute {
+        /// The route.
+        route: ObjectRef,
+        /// The split that it will have.
+        split: Split,
+        /// The whole object but for the namespace and the owner reference.
+        object: Value,
+    },
+    /// Merge patch of a route object that changes which rules of ours stand before the user's.
+    SetManagedRoutes {
+        /// The route.
+        route: ObjectRef,
+        /// Names of the managed routes that it will have.
+        names: Vec<String>,
+        /// The patch with resourceVersion.
+        patch: Value,
+    },
     /// Merge patch of a Service that the Rollout no longer names: it selects pods of every revision again.
     ReleaseService {
         /// Name.
@@ -301,6 +330,9 @@ impl Effect {
             Effect::PatchReplicaSet { replicas: Some(_), .. } => "scale-down",
             Effect::DeleteReplicaSet { .. } => "delete-replicaset",
             Effect::SwitchService { .. } => "switch-service",
+            Effect::SwitchSubset { .. } => "switch-subset",
+            Effect::CreateRoute { .. } => "create-route",
+            Effect::SetManagedRoutes { .. } => "set-managed-routes",
             Effect::ReleaseService { .. } => "release-service",
             Effect::SetSplit { .. } => "set-split",
             Effect::ScaleWorkload { .. } => "scale-workload",
@@ -324,6 +356,9 @@ impl Effect {
             | Effect::EvictPod { .. }
             | Effect::ScaleWorkload { .. }
             | Effect::SwitchService { .. }
+            | Effect::SwitchSubset { .. }
+            | Effect::CreateRoute { .. }
+            | Effect::SetManagedRoutes { .. }
             | Effect::ReleaseService { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sluice_crds::{AnalysisTemplateRef, GatewayApiRouting, PingPongType, Rollout, RolloutStatus, TrafficRouting};
-use sluice_traffic::{ObjectRef, Router, registry::Pair};
+use sluice_crds::{
+    AnalysisTemplateRef, CanaryStrategy, GatewayApiRouting, IstioDestinationRule, PingPongType, Rollout, RolloutStatus,
+    TrafficRouting,
+};
+use sluice_traffic::{ObjectRef, Router, registry::Pair, routers::destination_rule};
 
 use crate::{TemplateRef, workload};
 
@@ -26,20 +29,31 @@ pub struct References {
 pub fn references(rollout: &Rollout) -> References {
     let mut names = References::default();
     let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
-    names.objects = routers(rollout).iter().map(|router| router.object(namespace)).collect();
+    for router in routers(rollout) {
+        names.objects.insert(router.object(namespace));
+        names.objects.extend(router.sources(namespace));
+        let rule = router.destination_rule();
+        names
+            .objects
+            .extend(rule.map(|rule| destination_rule::object(rule, namespace)));
+    }
     names.objects.extend(workload::object(rollout));
     let analyses = rollout.spec.analyses();
     let templates = analyses
         .iter()
         .flat_map(|(_, analysis)| analysis.templates.iter().flatten());
     names.templates = templates.filter_map(template).collect();
+    let has_subsets = rollout.spec.canary().and_then(subsets).is_some();
     let services = pair(rollout);
-    names.services = [services.stable, services.canary].map(str::to_owned).into();
-    names.services.remove("");
+    if !has_subsets {
+        names.services = [services.stable, services.canary].map(str::to_owned).into();
+        names.services.remove("");
+    }
     names
 }
 
-/// The two Services of a Rollout, empty where it names none: stable and canary, or active and preview.
+/// The two Services of a Rollout, empty where it names none: stable and canary, or active and preview. With a DestinationRule
+/// of Istio they are two of its subsets.
 pub fn pair(rollout: &Rollout) -> Pair<'_> {
     pair_by(rollout, rollout.status.as_ref())
 }
@@ -49,6 +63,12 @@ pub fn pair(rollout: &Rollout) -> Pair<'_> {
 pub fn pair_by<'r>(rollout: &'r Rollout, status: Option<&RolloutStatus>) -> Pair<'r> {
     let name = |name: Option<&'r String>| name.map_or("", String::as_str);
     if let Some(canary) = rollout.spec.canary() {
+        if let Some(rule) = subsets(canary) {
+            return Pair {
+                stable: &rule.stable_subset_name,
+                canary: &rule.canary_subset_name,
+            };
+        }
         let Some(services) = &canary.ping_pong else {
             return Pair {
                 stable: name(canary.stable_service.as_ref()),
@@ -67,6 +87,17 @@ pub fn pair_by<'r>(rollout: &'r Rollout, status: Option<&RolloutStatus>) -> Pair
         stable: name(blue_green.map(|blue_green| &blue_green.active_service)),
         canary: name(blue_green.and_then(|blue_green| blue_green.preview_service.as_ref())),
     }
+}
+
+/// The DestinationRule whose subsets are the pair.
+fn subsets(canary: &CanaryStrategy) -> Option<&IstioDestinationRule> {
+    canary
+        .traffic_routing
+        .as_ref()?
+        .istio
+        .as_ref()?
+        .destination_rule
+        .as_ref()
 }
 
 /// The template that a reference names; `None` where it names none.
@@ -89,11 +120,12 @@ pub fn routers(rollout: &Rollout) -> Vec<Router> {
     let Some(routing) = canary.and_then(|canary| canary.traffic_routing.as_ref()) else {
         return Vec::new();
     };
-    parse_routers(routing).0
+    parse_routers(routing, rollout.metadata.name.as_deref().unwrap_or_default()).0
 }
 
-/// The routers of a traffic routing, and what is wrong with it: field paths below `trafficRouting` and texts.
-pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, String)>) {
+/// The routers of a traffic routing, and what is wrong with it: field paths below `trafficRouting` and texts. `name` is the
+/// Rollout's.
+pub fn parse_routers(routing: &TrafficRouting, name: &str) -> (Vec<Router>, Vec<(String, String)>) {
     let mut routers = Vec::new();
     let mut problems = Vec::new();
     let mut add = |prefix: &str, parsed: Result<Vec<Router>, Vec<(String, String)>>| match parsed {
@@ -119,7 +151,20 @@ pub fn parse_routers(routing: &TrafficRouting) -> (Vec<Router>, Vec<(String, Str
             Router::from_gateway_api_plugin(config),
         );
     }
-    (routers, problems)
+    if let Some(istio) = &routing.istio {
+        add("istio", Router::from_istio(&json!(istio)));
+    }
+    if let Some(nginx) = &routing.nginx {
+        add("nginx", Router::from_nginx(&json!(nginx), name, None));
+    }
+    let managed: Vec<String> = routing
+        .managed_routes
+        .iter()
+        .flatten()
+        .map(|route| route.name.clone())
+        .collect();
+    let routers = routers.into_iter().map(|router| router.with_managed_routes(&managed));
+    (routers.collect(), problems)
 }
 
 #[cfg(test)]
@@ -130,7 +175,7 @@ mod tests {
     fn times_of_the_gateway_api_extension_are_no_fields_of_its_routes() {
         let routing = json!({ "gatewayApi": { "httpRoute": "shop", "drainSeconds": 5, "ackTimeoutSeconds": 30 } });
         let routing: TrafficRouting = serde_json::from_value(routing).unwrap();
-        let (routers, problems) = parse_routers(&routing);
+        let (routers, problems) = parse_routers(&routing, "shop");
         assert_eq!((routers.len(), problems), (1, Vec::new()));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice_crds::Rollout;
+use sluice_machine::routing::Objects;
 use sluice_machine::{
     Answer, Answered, Ask, Commit, Effect, Endpoints, Fact, Hold, Memory, Plan, Pod, Why, World, decide, read,
     references, workload,
@@ -91,8 +92,9 @@ fn last_writes(world: &World) -> BTreeMap<(String, String), Timestamp> {
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     for router in references::routers(&world.rollout) {
         let object = router.object(namespace);
-        let observed = world.objects.get(&object).and_then(Fact::known);
-        let observed = observed.and_then(|value| router.observe(value, references::pair(&world.rollout)).ok());
+        let objects = Objects::read(world, &router).ok();
+        let pair = references::pair(&world.rollout);
+        let observed = objects.and_then(|objects| router.observe(objects.seen(), pair).ok());
         if let Some(moving) = observed.and_then(|observed| observed.moving) {
             writes.insert((object.kind, object.name), moving.at);
         }
@@ -324,6 +326,17 @@ fn effect(effect: &Effect) -> String {
         } => format!("annotate ReplicaSet {name}"),
         Effect::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name}"),
         Effect::SwitchService { name, revision, .. } => format!("make Service {name} select revision {revision}"),
+        Effect::SetManagedRoutes { route, names, .. } if names.is_empty() => {
+            format!("take the header and mirror routes off {route}")
+        }
+        Effect::SetManagedRoutes { route, names, .. } => format!("put the routes {} on {route}", names.join(", ")),
+        Effect::SwitchSubset {
+            object,
+            subset,
+            revision,
+            ..
+        } => format!("make the subset {subset} of {object} select revision {revision}"),
+        Effect::CreateRoute { route, .. } => format!("create {route}"),
         Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
         Effect::SetSplit { route, split, .. } => {
             let parts = split

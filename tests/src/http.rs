@@ -71,8 +71,13 @@ impl Connection {
 
     /// Sends one GET request and reads its answer to the end.
     pub async fn get(&mut self, host: &str, path: &str, close: bool) -> io::Result<Answer> {
+        self.get_with(host, path, "", close).await
+    }
+
+    /// The same with further headers, each a line that ends in CR and LF.
+    pub async fn get_with(&mut self, host: &str, path: &str, headers: &str, close: bool) -> io::Result<Answer> {
         let connection = if close { "close" } else { "keep-alive" };
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n{headers}\r\n");
         self.stream.write_all(head.as_bytes()).await?;
         let mut answer = self.head().await?;
         self.body(&mut answer).await?;

@@ -1,11 +1,12 @@
 //! The canary's way through its steps: which status comes next.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_crds::{
     AnalysisPhase, CanaryStatus, CanaryStep, CanaryStrategy, IntOrString, PauseCondition, PauseReason, PingPongType,
     RolloutStatus, Time,
 };
+use sluice_traffic::ManagedRoute;
 
 use super::{
     context::{Context, is_complete},
@@ -14,7 +15,7 @@ use super::{
     replicas::canary_with_router,
     restart, rollback, runs,
     sets::whole_second_up,
-    traffic::Traffic,
+    traffic::{Settling, Traffic},
     turn::Turn,
 };
 use crate::{EventKind, Hold, hash};
@@ -79,6 +80,54 @@ pub fn routed_size(replicas: u32, canary: &CanaryStrategy, status: &RolloutStatu
             (None, None) => by_weight(weight(canary, status)),
         },
         None => by_weight(weight(canary, status)),
+    }
+}
+
+/// The routes of requests to the canary that the steps up to the present one ask for; none while the canary is not on trial.
+pub(super) fn managed_routes(
+    context: &Context<'_>,
+    canary: &CanaryStrategy,
+    status: &RolloutStatus,
+) -> Vec<ManagedRoute> {
+    let is_over = is_complete(context, status) || status.abort == Some(true) || status.promote_full == Some(true);
+    let routing = canary.traffic_routing.as_ref();
+    let names: Vec<String> = routing
+        .and_then(|routing| routing.managed_routes.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|route| route.name.clone())
+        .collect();
+    if is_over || names.is_empty() {
+        return Vec::new();
+    }
+    let (index, steps) = (index(canary, status), steps(canary));
+    let so_far: Vec<Value> = steps.iter().take(index + 1).map(|step| json!(step)).collect();
+    // `validate` names the problems of steps.
+    ManagedRoute::after(&so_far, &names).unwrap_or_default()
+}
+
+fn has_managed_routes<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+) -> bool {
+    let wanted = managed_routes(context, canary, status);
+    match traffic.has_managed_routes(turn, &wanted, false) {
+        Ok(true) => {}
+        Ok(false) => return false,
+        Err(hold) => {
+            turn.hold(hold);
+            return false;
+        }
+    }
+    match traffic.settling(turn) {
+        Settling::Settled => true,
+        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
+            turn.hold(hold);
+            false
+        }
     }
 }
 
@@ -371,6 +420,9 @@ fn is_done<'a>(
     }
     if step.set_canary_scale.is_some() {
         return has_sizes(turn, context, canary, traffic, status);
+    }
+    if step.set_header_route.is_some() || step.set_mirror_route.is_some() {
+        return has_managed_routes(turn, context, canary, traffic, status);
     }
     if let Some(pause) = &step.pause {
         return pause_is_over(turn, status, pause.duration.as_ref());

@@ -145,6 +145,10 @@ fn route<'a>(
         .and_then(|service| service.selected.revision.clone());
     let aim_hash = aim.map_or(stable.hash.as_str(), |set| set.hash.as_str());
     let on_target = canary_selects.as_deref() == Some(aim_hash);
+    let has_routes = manage_routes(turn, context, canary, traffic, status, on_target && !is_coming)?;
+    if turn.is_spent() {
+        return Ok(());
+    }
     // While the canary Service selects another revision than it should, nothing may be on it.
     let goal = if !on_target || (aim.is_some() && context.new_available() == 0) {
         0
@@ -156,10 +160,40 @@ fn route<'a>(
     } else if goal > current {
         raise(turn, context, canary, traffic, status, goal)?;
     }
-    if !turn.is_spent() && !on_target && !is_coming && traffic.is_at(0) {
+    if !turn.is_spent() && !on_target && !is_coming && traffic.is_at(0) && has_routes {
         switch_canary(turn, context, traffic, stable, aim)?;
     }
+    if !turn.is_spent() {
+        traffic.refresh(turn)?;
+    }
     traffic.problem.clone().map_or(Ok(()), Err)
+}
+
+/// Brings the routes of requests to the canary to what the steps ask for; whether they are so. They go at any time, and come
+/// only when the canary Service leads to available pods.
+fn manage_routes<'a>(
+    turn: &mut Turn<'a>,
+    context: &Context<'a>,
+    canary: &CanaryStrategy,
+    traffic: &Traffic<'a>,
+    status: &RolloutStatus,
+    on_target: bool,
+) -> Result<bool, Hold> {
+    let mut wanted = canary::managed_routes(context, canary, status);
+    if !on_target || context.new_available() == 0 {
+        wanted.clear();
+    }
+    let is_reachable = match traffic.canary_service() {
+        Some(service) if !wanted.is_empty() => match traffic.service_settling(turn, service) {
+            Settling::Settled => true,
+            Settling::TimedOut(hold) | Settling::Waiting(hold) => {
+                turn.hold(hold);
+                false
+            }
+        },
+        _ => wanted.is_empty(),
+    };
+    traffic.has_managed_routes(turn, &wanted, is_reachable)
 }
 
 /// The stable Service selects the stable revision. Its pods must be able to carry everything before.
@@ -276,6 +310,9 @@ fn raise<'a>(
     }
     if let Settling::Waiting(hold) | Settling::TimedOut(hold) = traffic.service_settling(turn, service) {
         return Err(hold);
+    }
+    if service.is_subset() {
+        return traffic.set_percent(turn, goal);
     }
     let Some(ready) = Traffic::ready_endpoints(turn, service, &new.hash) else {
         turn.poll();

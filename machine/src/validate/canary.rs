@@ -14,14 +14,16 @@ pub(super) fn check(
     report: &mut Report,
     canary: &CanaryStrategy,
     selector: Option<&LabelSelector>,
-    namespace: Option<&str>,
+    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
 ) {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref();
     counts(report, canary);
-    for (name, metadata) in [
+    for (field, metadata) in [
         ("canaryMetadata", &canary.canary_metadata),
         ("stableMetadata", &canary.stable_metadata),
     ] {
-        template::role_metadata(report, &format!("{AT}.{name}"), metadata.as_ref(), selector);
+        template::role_metadata(report, &format!("{AT}.{field}"), metadata.as_ref(), selector);
     }
     services(report, canary);
     if let Some(affinity) = &canary.anti_affinity {
@@ -29,7 +31,7 @@ pub(super) fn check(
     }
     without_routing(report, canary);
     if let Some(routing) = &canary.traffic_routing {
-        routing::check(report, canary, routing, namespace);
+        routing::check(report, canary, routing, name, namespace);
     }
     if let Some(background) = &canary.analysis {
         analysis::check(report, &format!("{AT}.analysis"), &background.analysis());

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use sluice_analysis::{metric, template};
 use sluice_crds::{Rollout, RolloutAnalysis};
-use sluice_traffic::{REVISION_LABEL, routers::service};
+use sluice_traffic::{
+    REVISION_LABEL,
+    routers::{destination_rule, service},
+};
 
 use super::Problem;
 use crate::{Answer, Answered, Ask, Fact, TemplateRef, Why, World, hash, references, workload};
@@ -28,11 +31,19 @@ pub fn references(world: &World) -> Vec<Problem> {
     problems.extend(workload_problem(world));
     let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     for router in references::routers(&world.rollout) {
-        let object = router.object(namespace);
-        if let Some(Fact::Absent) = world.objects.get(&object) {
-            let path = "spec.strategy.canary.trafficRouting".to_owned();
-            problems.push(problem(path, format!("{object} not found")));
+        let mut needed = router.sources(namespace);
+        if !router.creates_object() {
+            needed.push(router.object(namespace));
         }
+        let rule = router.destination_rule();
+        needed.extend(rule.map(|rule| destination_rule::object(rule, namespace)));
+        let missing = needed
+            .iter()
+            .filter(|object| matches!(world.objects.get(object), Some(Fact::Absent)));
+        problems.extend(missing.map(|object| {
+            let path = "spec.strategy.canary.trafficRouting";
+            problem(path, format!("{object} not found"))
+        }));
     }
     problems
 }

@@ -99,8 +99,7 @@ fn strategy(report: &mut Report, rollout: &Rollout) {
         _ => {}
     }
     if let Some(canary) = spec.canary() {
-        let namespace = rollout.metadata.namespace.as_deref();
-        canary::check(report, canary, spec.selector.as_ref(), namespace);
+        canary::check(report, canary, spec.selector.as_ref(), &rollout.metadata);
     }
     if let Some(blue_green) = spec.blue_green() {
         let history = spec.revision_history_limit.unwrap_or(defaults::REVISION_HISTORY_LIMIT);

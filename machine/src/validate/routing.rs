@@ -12,7 +12,13 @@ pub(super) fn has_plugin(routing: &TrafficRouting) -> bool {
     routing.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty())
 }
 
-pub(super) fn check(report: &mut Report, canary: &CanaryStrategy, routing: &TrafficRouting, namespace: Option<&str>) {
+pub(super) fn check(
+    report: &mut Report,
+    canary: &CanaryStrategy,
+    routing: &TrafficRouting,
+    name: &str,
+    namespace: Option<&str>,
+) {
     needs_services(report, canary, routing);
     if routing.max_traffic_weight.is_some() && routing.nginx.is_none() && !has_plugin(routing) {
         report.add(
@@ -20,11 +26,28 @@ pub(super) fn check(report: &mut Report, canary: &CanaryStrategy, routing: &Traf
             "Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins",
         );
     }
-    let served = routing.gateway_api.is_some() || has_plugin(routing);
+    let served =
+        routing.gateway_api.is_some() || routing.istio.is_some() || routing.nginx.is_some() || has_plugin(routing);
     if !served && others(routing).iter().all(|(_, set)| !set) {
         report.add(AT, "names no router: set gatewayApi, or leave trafficRouting out");
     }
-    gateway_api(report, routing, namespace);
+    let has_subsets = routing
+        .istio
+        .as_ref()
+        .is_some_and(|istio| istio.destination_rule.is_some());
+    let has_services = !is_empty(canary.stable_service.as_ref()) || !is_empty(canary.canary_service.as_ref());
+    report.add_if(
+        has_subsets && (has_services || canary.ping_pong.is_some()),
+        format!("{AT}.istio.destinationRule"),
+        "splits between subsets, and stableService and canaryService split between Services: set one of the two",
+    );
+    let others_beside = routing.gateway_api.is_some() || routing.nginx.is_some() || has_plugin(routing);
+    report.add_if(
+        has_subsets && others_beside,
+        format!("{AT}.istio.destinationRule"),
+        "splits between subsets, which other routers do not know: leave them out, or split between Services",
+    );
+    routers(report, name, routing, namespace);
     for (name, set) in others(routing) {
         if set {
             report.unsupported(format!("{AT}.{name}"));
@@ -46,10 +69,8 @@ pub(super) fn check(report: &mut Report, canary: &CanaryStrategy, routing: &Traf
 }
 
 /// The routers that are not served yet.
-fn others(routing: &TrafficRouting) -> [(&'static str, bool); 8] {
+fn others(routing: &TrafficRouting) -> [(&'static str, bool); 6] {
     [
-        ("istio", routing.istio.is_some()),
-        ("nginx", routing.nginx.is_some()),
         ("alb", routing.alb.is_some()),
         ("smi", routing.smi.is_some()),
         ("ambassador", routing.ambassador.is_some()),
@@ -94,8 +115,8 @@ fn needs_services(report: &mut Report, canary: &CanaryStrategy, routing: &Traffi
     }
 }
 
-fn gateway_api(report: &mut Report, routing: &TrafficRouting, namespace: Option<&str>) {
-    let (routers, problems) = references::parse_routers(routing);
+fn routers(report: &mut Report, name: &str, routing: &TrafficRouting, namespace: Option<&str>) {
+    let (routers, problems) = references::parse_routers(routing, name);
     for (path, problem) in problems {
         report.add(format!("{AT}.{}", path.trim_end_matches('.')), problem);
     }
@@ -106,12 +127,14 @@ fn gateway_api(report: &mut Report, routing: &TrafficRouting, namespace: Option<
             .filter_map(|router| router.namespace_problem(namespace))
             .collect();
         problems.dedup();
-        let router = if routing.gateway_api.is_some() {
-            "gatewayApi"
-        } else {
-            "plugins[argoproj-labs/gatewayAPI]"
-        };
         for (path, problem) in problems {
+            let router = if path.starts_with("virtualService") {
+                "istio"
+            } else if routing.gateway_api.is_some() {
+                "gatewayApi"
+            } else {
+                "plugins[argoproj-labs/gatewayAPI]"
+            };
             report.add(format!("{AT}.{router}.{path}"), problem);
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn check(report: &mut Report, canary: &CanaryStrategy) {
         let at = format!("spec.strategy.canary.steps[{index}]");
         one_action(report, &at, step);
         served(report, &at, canary, step);
-        not_yet_served(report, &at, canary.traffic_routing.as_ref(), step);
+        routes_and_later(report, &at, canary.traffic_routing.as_ref(), step);
     }
 }
 
@@ -87,7 +87,7 @@ fn set_canary_scale(report: &mut Report, at: &str, canary: &CanaryStrategy, scal
     }
 }
 
-fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, step: &CanaryStep) {
+fn routes_and_later(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, step: &CanaryStep) {
     if let Some(experiment) = &step.experiment {
         let at = format!("{at}.experiment");
         check_experiment(report, &at, routing, experiment);
@@ -96,12 +96,10 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
     if let Some(header) = &step.set_header_route {
         let at = format!("{at}.setHeaderRoute");
         set_header_route(report, &at, routing, header);
-        report.unsupported(at);
     }
     if let Some(mirror) = &step.set_mirror_route {
         let at = format!("{at}.setMirrorRoute");
         set_mirror_route(report, &at, routing, mirror);
-        report.unsupported(at);
     }
     if step.plugin.is_some() {
         report.unsupported(format!("{at}.plugin"));
@@ -110,7 +108,11 @@ fn not_yet_served(report: &mut Report, at: &str, routing: Option<&TrafficRouting
 
 fn set_header_route(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, header: &SetHeaderRoute) {
     let fit = |routing: &TrafficRouting| {
-        routing.istio.is_some() || routing.alb.is_some() || routing.apisix.is_some() || has_plugin(routing)
+        routing.istio.is_some()
+            || routing.alb.is_some()
+            || routing.apisix.is_some()
+            || routing.gateway_api.is_some()
+            || has_plugin(routing)
     };
     if !routing.is_some_and(fit) {
         report.add(
@@ -118,6 +120,7 @@ fn set_header_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
             "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
         );
     }
+    no_ingress(report, at, routing);
     let alb = routing.is_some_and(|routing| routing.alb.is_some());
     for (index, one) in header.match_.iter().flatten().enumerate() {
         let path = format!("{at}.match[{index}].headerValue");
@@ -134,10 +137,12 @@ fn set_header_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
 }
 
 fn set_mirror_route(report: &mut Report, at: &str, routing: Option<&TrafficRouting>, mirror: &SetMirrorRoute) {
-    let fit = |routing: &TrafficRouting| routing.istio.is_some() || has_plugin(routing);
+    let fit =
+        |routing: &TrafficRouting| routing.istio.is_some() || routing.gateway_api.is_some() || has_plugin(routing);
     if !routing.is_some_and(fit) {
         report.add(at, "SetMirrorRoute requires TrafficRouting, supports Istio and Plugins");
     }
+    no_ingress(report, at, routing);
     for (index, one) in mirror.match_.iter().flatten().enumerate() {
         let path = format!("{at}.match[{index}]");
         for (name, value) in [("method", &one.method), ("path", &one.path)] {
@@ -150,6 +155,14 @@ fn set_mirror_route(report: &mut Report, at: &str, routing: Option<&TrafficRouti
         }
     }
     managed_route(report, at, routing, &mirror.name);
+}
+
+fn no_ingress(report: &mut Report, at: &str, routing: Option<&TrafficRouting>) {
+    report.add_if(
+        routing.is_some_and(|routing| routing.nginx.is_some()),
+        at,
+        "an Ingress has no such routes: take the step out, or use another router",
+    );
 }
 
 fn string_match(report: &mut Report, path: &str, value: &StringMatch) {

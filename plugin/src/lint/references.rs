@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sluice_analysis::template;
 use sluice_crds::{AnalysisTemplateSpec, Rollout};
+use sluice_machine::routing::Objects;
 use sluice_machine::{Fact, Memory, Settings, Template, TemplateRef, Why, World, references, validate};
 use sluice_traffic::ObjectRef;
 
@@ -134,10 +135,9 @@ fn unknowing(world: &World) -> World {
 
 /// What keeps a router from working with the routes that are given.
 fn route_problems(world: &World) -> Vec<Problem> {
-    let namespace = world.rollout.metadata.namespace.as_deref().unwrap_or_default();
     let problem = |router: &sluice_traffic::Router| {
-        let value = world.objects.get(&router.object(namespace))?.known()?;
-        let problem = router.observe(value, references::pair(&world.rollout)).err()?;
+        let objects = Objects::read(world, router).ok()?;
+        let problem = router.observe(objects.seen(), references::pair(&world.rollout)).err()?;
         let text = format!(
             "{} {}: {}: {}",
             problem.object.kind, problem.object.name, problem.path, problem.problem

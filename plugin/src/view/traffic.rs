@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sluice_crds::{CanaryStrategy, RolloutStatus};
-use sluice_machine::{Answer, Ask, Fact, Plan, World, references, rollout::canary};
+use sluice_machine::{Answer, Ask, Fact, Hold, Plan, World, references, rollout::canary, routing::Objects};
 use sluice_traffic::{Acknowledgement, Observed, Router, Weights, registry::Pair, routers::service};
 
 use super::RevisionView;
@@ -117,20 +117,24 @@ fn route(world: &World, plan: &Plan, now: Timestamp, router: &Router, pair: Pair
         acknowledged: "unknown",
         detail: String::new(),
     };
-    let observed = match world.objects.get(&object) {
-        Some(Fact::Known(value)) => match router.observe(value, pair) {
-            Ok(observed) => observed,
-            Err(problem) => {
-                view.detail = format!("{}: {}", problem.path, problem.problem);
-                return view;
-            }
-        },
-        Some(Fact::Unknown(why)) => {
-            view.detail = why.to_string();
+    let objects = match Objects::read(world, router) {
+        Ok(objects) => objects,
+        Err(Hold::Missing { .. }) => {
+            "it does not exist".clone_into(&mut view.detail);
             return view;
         }
-        Some(Fact::Absent) | None => {
-            "it does not exist".clone_into(&mut view.detail);
+        Err(hold) => {
+            view.detail = match hold {
+                Hold::Unknown { why, .. } => why.to_string(),
+                other => other.to_string(),
+            };
+            return view;
+        }
+    };
+    let observed = match router.observe(objects.seen(), pair) {
+        Ok(observed) => observed,
+        Err(problem) => {
+            view.detail = format!("{}: {}", problem.path, problem.problem);
             return view;
         }
     };

@@ -425,8 +425,14 @@ pub(crate) fn rules_of(route: &Key, object: &Value) -> Rules {
         Some((service, backend["weight"].as_u64().unwrap_or(1)))
     };
     let rules = object["spec"]["rules"].as_array().into_iter().flatten();
+    // The requests of a simulation have no headers.
+    let asks_for_headers = |rule: &&Value| {
+        let matches = rule["matches"].as_array().map_or(&[][..], Vec::as_slice);
+        !matches.is_empty() && matches.iter().all(|one| one["headers"].is_array())
+    };
     Rules(
         rules
+            .filter(|rule| !asks_for_headers(rule))
             .map(|rule| {
                 rule["backendRefs"]
                     .as_array()

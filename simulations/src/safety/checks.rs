@@ -383,7 +383,9 @@ impl Safety {
             } else {
                 facts.needed(to)
             };
-            (available < needed && available > 0 && others > 0).then(|| {
+            // Whoever leaves a revision without pods has nowhere better to go.
+            let is_short = available < needed && available > 0 && others > 0;
+            (is_short && !self.has_lost_canary(write, facts)).then(|| {
                 format!(
                     "{set_key} gets {}/{} of the traffic with {available} available pods, {needed} are needed",
                     to.weight, to.total
@@ -423,6 +425,18 @@ fn without_metadata(template: &Value) -> Value {
 /// A route without what the controller may change.
 fn masked(route: &Value) -> Value {
     let mut route = route.clone();
+    // Rules that steps have added are recorded in an annotation.
+    let records: Vec<String> = labels_of(&route["metadata"]["annotations"])
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("managed-routes.sluice.dev/"))
+        .map(|(_, record)| record)
+        .collect();
+    if let Some(rules) = route["spec"]["rules"].as_array_mut() {
+        rules.retain(|rule| {
+            let name = rule["name"].as_str().map(|name| format!("\"{name}\""));
+            !name.is_some_and(|name| records.iter().any(|record| record.contains(&name)))
+        });
+    }
     if let Some(metadata) = route["metadata"].as_object_mut() {
         for field in ["resourceVersion", "generation", "managedFields"] {
             metadata.remove(field);

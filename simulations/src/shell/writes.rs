@@ -145,6 +145,9 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
         Effect::SwitchService { name, patch, .. } => {
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }
+        Effect::SetManagedRoutes { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
+        Effect::SwitchSubset { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
+        Effect::CreateRoute { route, object, .. } => (route_key(&route), created(object)),
         Effect::ReleaseService { name, patch } => {
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }

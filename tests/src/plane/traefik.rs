@@ -26,11 +26,22 @@ spec:
   - {name: web, protocol: HTTP, port: 8000, allowedRoutes: {namespaces: {from: All}}}
 ";
 
+const INGRESS_CLASS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: nginx}
+spec: {controller: k8s.io/ingress-nginx}
+";
+
 pub(super) async fn start(start: &Start, client: &Client) -> Result<()> {
     if !start.config.traefik {
         return Ok(());
     }
     client.apply("default", GATEWAY).await.context("create the Gateway")?;
+    client
+        .apply("default", INGRESS_CLASS)
+        .await
+        .context("create the IngressClass")?;
     let api = ports::TRAEFIK;
     let throttle = start.config.traefik_throttle.as_millis();
     let arguments = [
@@ -44,6 +55,9 @@ pub(super) async fn start(start: &Start, client: &Client) -> Result<()> {
         "--providers.kubernetesgateway=true".to_owned(),
         "--providers.kubernetesgateway.experimentalchannel=true".to_owned(),
         format!("--providers.kubernetesgateway.statusaddress.ip={HOST_IP}"),
+        // It honours the annotations of ingress-nginx, canary Ingresses included.
+        "--providers.kubernetesingressnginx=true".to_owned(),
+        "--providers.kubernetesingressnginx.httpentrypoint=web".to_owned(),
         "--metrics.prometheus=true".to_owned(),
         "--metrics.prometheus.addrouterslabels=true".to_owned(),
         "--metrics.prometheus.addserviceslabels=true".to_owned(),

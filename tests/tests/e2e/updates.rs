@@ -3,6 +3,7 @@
 //!
 //! They wait most of the time, so all of them run at once, each in a namespace of its own. One controller serves them.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +13,15 @@ use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use sluice_tests::http::Connection;
 use sluice_tests::shop::{End, Shop, Version, phase};
-use sluice_tests::{Controller, ControllerConfig, Load, Plane, PlaneConfig, tests, wait_until};
+use sluice_tests::{Controller, ControllerConfig, Load, LoadConfig, Plane, PlaneConfig, tests, wait_until};
 
 /// Enough for any one thing that is waited for, while seven others go on.
 const SOON: Duration = Duration::from_mins(3);
 /// Requests per second to each of them.
 const RATE: u32 = 60;
+const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 
 const V1: Version = Version {
     name: "v1",
@@ -48,6 +51,8 @@ async fn no_update_of_whatever_kind_loses_a_request(plane: Arc<Plane>) -> Result
         Box::pin(a_restart_under_a_disruption_budget(plane)),
         Box::pin(a_change_of_strategy(plane)),
         Box::pin(a_deployment_that_is_taken_over(plane)),
+        Box::pin(a_header_that_leads_to_the_canary(plane)),
+        Box::pin(a_canary_ingress(plane)),
     ];
     let failed: Vec<String> = join_all(all)
         .await
@@ -427,4 +432,79 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
         );
     }
     load.end("a Deployment that is taken over", &["v1", "v2"]).await
+}
+
+/// Which versions answer a number of requests with a header.
+async fn answers(shop: &Shop, header: &str) -> Result<BTreeSet<String>> {
+    let to = LoadConfig::new(&shop.host(), RATE).target;
+    let mut versions = BTreeSet::new();
+    for _ in 0..20 {
+        let mut connection = Connection::open(to, None).await?;
+        let answer = connection.get_with(&shop.host(), "/", header, true).await?;
+        versions.insert(answer.header("x-version").unwrap_or_default().to_owned());
+    }
+    Ok(versions)
+}
+
+async fn a_header_that_leads_to_the_canary(plane: &Plane) -> Result<()> {
+    let header = |value: Value| json!({ "setHeaderRoute": { "name": "testers", "match": value } });
+    let steps = json!([
+        { "setCanaryScale": { "replicas": 1 } },
+        header(json!([{ "headerName": "x-tester", "headerValue": { "exact": "yes" } }])),
+        { "pause": {} },
+    ]);
+    let mut shop = shop_of(Shop::canary("up-header", 3, &steps));
+    shop.strategy["canary"]["trafficRouting"]["managedRoutes"] = json!([{ "name": "testers" }]);
+    let load = begin(plane, &shop, "").await?;
+    let route = plane.client.read(GATEWAY_API, "HTTPRoute", &shop.space, "shop").await?;
+    shop.deploy(plane, V2).await?;
+    paused(plane, &shop).await?;
+    let only = |version: &str| BTreeSet::from([version.to_owned()]);
+    let (testers, others) = (
+        answers(&shop, "x-tester: yes\r\n").await?,
+        answers(&shop, "x-tester: no\r\n").await?,
+    );
+    ensure!(testers == only("v2"), "testers were answered by {testers:?}");
+    ensure!(others == only("v1"), "others were answered by {others:?}");
+    shop.promote(plane).await?;
+    shop.healthy(plane, SOON).await?;
+    shop.only_present(plane, SOON).await?;
+    let after = plane.client.read(GATEWAY_API, "HTTPRoute", &shop.space, "shop").await?;
+    ensure!(
+        after["spec"] == route["spec"],
+        "the route is not as its user wrote it: {}",
+        after["spec"]
+    );
+    load.end("a header that leads to the canary", &["v1", "v2"]).await
+}
+
+async fn a_canary_ingress(plane: &Plane) -> Result<()> {
+    let steps = json!([{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 60 }, { "pause": {} }]);
+    let mut shop = shop_of(Shop::canary("up-nginx", 4, &steps));
+    shop.strategy["canary"]["trafficRouting"] = json!({ "nginx": { "stableIngress": "shop" } });
+    plane.namespace(&shop.space).await?;
+    let ingress = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: shop}}\nspec:\n  ingressClassName: nginx\n  rules: [{{host: {}, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: shop-stable, port: {{number: 80}}}}}}}}]}}}}]\n",
+        shop.host()
+    );
+    plane
+        .client
+        .apply(&shop.space, &[shop.services(), ingress].concat())
+        .await?;
+    shop.deploy(plane, V1).await?;
+    shop.healthy(plane, SOON).await?;
+    let load = Traffic::begin(&shop).await?;
+    shop.deploy(plane, V2).await?;
+    for (step, share) in [(1, 0.2), (3, 0.6)] {
+        let at =
+            |status: &sluice_crds::RolloutStatus| phase(status) == "Paused" && status.current_step_index == Some(step);
+        shop.status(plane, &format!("the pause of step {step}"), SOON, at)
+            .await?;
+        let traffic = load.load.requests_after(Instant::now(), 500, SOON).await?;
+        traffic.assert_share("v2", share, 0.05, 500)?;
+        shop.promote(plane).await?;
+    }
+    shop.healthy(plane, SOON).await?;
+    shop.only_present(plane, SOON).await?;
+    load.end("a canary Ingress", &["v1", "v2"]).await
 }

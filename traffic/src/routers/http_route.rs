@@ -180,11 +180,11 @@ impl<'a> Route<'a> {
 
     /// The rules to manage: at least one. With `lenient`, names that cannot be served are passed over.
     fn managed(&self, names: &[String], lenient: bool) -> Result<Vec<&Rule>, RouterProblem> {
-        let named = |rule: &Rule| names.is_empty() || rule.name.as_ref().is_some_and(|name| names.contains(name));
+        let is_meant = |rule: &Rule| names.is_empty() || rule.name.as_ref().is_some_and(|name| names.contains(name));
         let managed: Vec<&Rule> = self
             .rules
             .iter()
-            .filter(|rule| rule.backends.can_be_managed() && (rule.is_ours || named(rule)))
+            .filter(|rule| rule.backends.can_be_managed() && (rule.is_ours || is_meant(rule)))
             .collect();
         if !managed.is_empty() && lenient {
             return Ok(managed);

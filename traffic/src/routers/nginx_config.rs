@@ -103,17 +103,17 @@ impl ConfigReader {
                 return vec![];
             }
         };
-        let mut names = vec![];
+        let mut valid = vec![];
         for (path, value) in named {
             match value.as_str().filter(|name| is_subdomain(name)) {
-                Some(name) => names.push((path, name.to_owned())),
+                Some(name) => valid.push((path, name.to_owned())),
                 None => self.problem(
                     &path,
                     format!("is {value}: write a name in small letters, digits, `-` and `.`"),
                 ),
             }
         }
-        names
+        valid
     }
 
     fn annotations(&mut self, fields: &Map<String, Value>, field: &str) -> BTreeMap<String, String> {

@@ -89,10 +89,10 @@ fn virtual_services_are_named_in_three_ways() {
     check(
         "several, with subsets",
         "{virtualServices: [{name: a}, {name: b, routes: [r]}],
-          destinationRule: {name: d, stableSubsetName: s, canarySubsetName: c, additionalSubsetNames: [x, y]}}",
+          destinationRule: {name: d, stableSubsetName: s, canarySubsetName: c, additionalSubsetNames: [x1, x2]}}",
         expect![[r#"
-            -/a[][] d s/c+x,y
-            -/b[r][] d s/c+x,y"#]],
+            -/a[][] d s/c+x1,x2
+            -/b[r][] d s/c+x1,x2"#]],
     );
     let one_of = || expect![" either VirtualService or VirtualServices must be configured"];
     check("neither", "{}", one_of());

@@ -129,7 +129,7 @@ fn the_only_route_is_managed_where_none_is_named() {
     let observed = |what: &str, routes: &[String], expected| check_observed(what, &config(), &http(routes), expected);
     observed(
         "one",
-        &[pair.clone()],
+        std::slice::from_ref(&pair),
         expect!["managed app-canary=5 app-stable=95; unmanaged "],
     );
     observed(

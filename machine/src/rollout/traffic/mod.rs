@@ -8,45 +8,63 @@ mod settling;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
-use serde_json::Value;
 use sluice_crds::RolloutStatus;
-use sluice_traffic::{Dest, ObjectRef, Observed, Router, Split, Weights, eff, registry::Pair, routers::service};
+use sluice_traffic::{
+    Dest, ManagedRoute, Moving, ObjectRef, Observed, Router, RouterProblem, Split, Weights, eff,
+    registry::Pair,
+    routers::{destination_rule, service},
+};
 
 pub(super) use settling::Settling;
 
 use super::{context::Context, turn::Turn};
-use crate::{Effect, Event, EventKind, Fact, Hold, references};
+use crate::{
+    Effect, Event, EventKind, Fact, Hold, references,
+    routing::{self, Objects, Selector},
+};
 
 /// One router's object.
 pub(super) struct Route<'a> {
     pub router: Router,
     pub object: ObjectRef,
-    pub value: &'a Value,
+    pub objects: Objects<'a>,
     pub observed: Observed,
 }
 
-/// One Service that the Rollout names.
+/// One Service, or subset of a DestinationRule, that the Rollout names.
 pub(super) struct Service<'a> {
     pub name: &'a str,
-    pub value: &'a Value,
+    pub selector: Selector<'a>,
     pub selected: service::Selected,
 }
 
 impl Service<'_> {
     fn object(&self) -> ObjectRef {
+        let (kind, name) = match self.selector {
+            Selector::Service(_) => ("Service", self.name.to_owned()),
+            Selector::Subset(rule) => {
+                let rule = rule["metadata"]["name"].as_str().unwrap_or_default();
+                ("DestinationRule", format!("{rule}/{}", self.name))
+            }
+        };
+        let value = self.selector.value();
         ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "Service".to_owned(),
-            namespace: self.value["metadata"]["namespace"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            name: self.name.to_owned(),
+            api_version: value["apiVersion"].as_str().unwrap_or("v1").to_owned(),
+            kind: kind.to_owned(),
+            namespace: value["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+            name,
         }
     }
 
+    /// Whether it is a subset, behind which no endpoints can be seen.
+    pub fn is_subset(&self) -> bool {
+        matches!(self.selector, Selector::Subset(_))
+    }
+
     fn resource_version(&self) -> &str {
-        self.value["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+        self.selector.value()["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     /// Whether it selects what we wrote last; also true where we never wrote.
@@ -105,16 +123,26 @@ impl<'a> Traffic<'a> {
             drain: drain(context),
         };
         for name in [pair.stable, pair.canary].into_iter().filter(|name| !name.is_empty()) {
-            let what = format!("Service {name}");
-            match context.world.services.get(name) {
-                Some(Fact::Known(value)) => {
-                    let selected = service::observe(value);
-                    traffic.services.insert(name, Service { name, value, selected });
+            let what = || match routing::destination_rule(context.world) {
+                Some(rule) => rule.to_string(),
+                None => format!("Service {name}"),
+            };
+            match routing::selector(context.world, name) {
+                Some(Fact::Known(selector)) => {
+                    let selected = selector.observe(name);
+                    traffic.services.insert(
+                        name,
+                        Service {
+                            name,
+                            selector,
+                            selected,
+                        },
+                    );
                 }
-                Some(Fact::Absent) => traffic.trouble(Hold::Missing { what }),
-                Some(Fact::Unknown(why)) => traffic.trouble(Hold::Unknown { what, why: why.clone() }),
+                Some(Fact::Absent) => traffic.trouble(Hold::Missing { what: what() }),
+                Some(Fact::Unknown(why)) => traffic.trouble(Hold::Unknown { what: what(), why }),
                 None => traffic.trouble(Hold::Unknown {
-                    what,
+                    what: what(),
                     why: crate::Why::Syncing,
                 }),
             }
@@ -124,7 +152,15 @@ impl<'a> Traffic<'a> {
             let Fact::Known(value) = fact else { continue };
             let selected = service::observe(value);
             if !traffic.services.contains_key(name.as_str()) && selected.managed_by.as_deref() == Some(context.name) {
-                traffic.services.insert(name, Service { name, value, selected });
+                let selector = Selector::Service(value);
+                traffic.services.insert(
+                    name,
+                    Service {
+                        name,
+                        selector,
+                        selected,
+                    },
+                );
             }
         }
         for router in references::routers(context.rollout) {
@@ -135,25 +171,25 @@ impl<'a> Traffic<'a> {
 
     fn read_route(&mut self, context: &Context<'a>, router: Router) {
         let object = router.object(context.namespace);
-        let what = object.to_string();
-        match context.world.objects.get(&object) {
-            Some(Fact::Known(value)) => match router.observe(value, self.pair()) {
-                Ok(observed) => self.routes.push(Route {
-                    router,
-                    object,
-                    value,
-                    observed,
-                }),
-                Err(problem) => self.trouble(Hold::RouteProblem {
-                    problem: problem.to_string(),
-                }),
-            },
-            Some(Fact::Absent) => self.trouble(Hold::Missing { what }),
-            Some(Fact::Unknown(why)) => self.trouble(Hold::Unknown { what, why: why.clone() }),
-            None => self.trouble(Hold::Unknown {
-                what,
-                why: crate::Why::Syncing,
+        let problem = |problem: RouterProblem| Hold::RouteProblem {
+            problem: problem.to_string(),
+        };
+        let objects = match Objects::read(context.world, &router) {
+            Ok(objects) => objects,
+            Err(hold) => return self.trouble(hold),
+        };
+        let uid = context.rollout.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(foreign) = objects.object.and_then(|value| router.owner_problem(value, uid)) {
+            return self.trouble(problem(foreign));
+        }
+        match router.observe(objects.seen(), self.pair()) {
+            Ok(observed) => self.routes.push(Route {
+                router,
+                object,
+                objects,
+                observed,
             }),
+            Err(found) => self.trouble(problem(found)),
         }
     }
 
@@ -300,34 +336,96 @@ impl<'a> Traffic<'a> {
             {
                 continue;
             }
-            let split = self.split(&wanted);
-            let before = route
-                .observed
-                .managed
-                .iter()
-                .map(|weights| self.split(&self.only_pair(weights)));
-            let settled = self.route_settling(turn, route) == Settling::Settled;
-            let previous = route.observed.moving.as_ref();
-            let moving = eff::next_moving(turn.now, split.clone(), previous, &before.collect::<Vec<_>>(), settled);
-            let edit = route.router.edit(route.value, self.pair(), &wanted, &moving);
-            match edit {
-                Ok(Some(patch)) => {
-                    turn.effects.push(Effect::SetSplit {
-                        route: route.object.clone(),
-                        split,
-                        patch,
-                    });
-                    return Ok(());
-                }
-                Ok(None) => {}
-                Err(problem) => {
-                    return Err(Hold::RouteProblem {
-                        problem: problem.to_string(),
-                    });
-                }
+            if self.write(turn, route, &wanted)? {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Makes route objects of our own that are not there yet, and brings what they copy up to date. Weights stay.
+    pub fn refresh(&self, turn: &mut Turn<'a>) -> Result<(), Hold> {
+        let percent = self.canary_percent();
+        for route in &self.routes {
+            let is_stale = route.objects.object.is_none() || route.observed.outdated;
+            if is_stale && !turn.is_spent() {
+                self.write(turn, route, &self.weights(percent))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the weights of one route; whether there was anything to write.
+    fn write(&self, turn: &mut Turn<'a>, route: &Route<'a>, wanted: &Weights) -> Result<bool, Hold> {
+        let split = self.split(wanted);
+        let moving = self.next_moving(turn, route, split.clone());
+        let (router, seen, pair) = (&route.router, route.objects.seen(), self.pair());
+        let problem = |problem: RouterProblem| Hold::RouteProblem {
+            problem: problem.to_string(),
+        };
+        let effect = if route.objects.object.is_some() {
+            let patch = router.edit(seen, pair, wanted, &moving).map_err(problem)?;
+            patch.map(|patch| Effect::SetSplit {
+                route: route.object.clone(),
+                split,
+                patch,
+            })
+        } else {
+            Some(Effect::CreateRoute {
+                route: route.object.clone(),
+                split,
+                object: router.create(seen, pair, wanted, &moving).map_err(problem)?,
+            })
+        };
+        let wrote = effect.is_some();
+        turn.effects.extend(effect);
+        Ok(wrote)
+    }
+
+    /// The record for the next write on a route, after which it has the split `to`.
+    fn next_moving(&self, turn: &mut Turn<'a>, route: &Route<'a>, to: Split) -> Moving {
+        let before = route.observed.managed.iter();
+        let before: Vec<Split> = before.map(|weights| self.split(&self.only_pair(weights))).collect();
+        let settled = self.route_settling(turn, route) == Settling::Settled;
+        eff::next_moving(turn.now, to, route.observed.moving.as_ref(), &before, settled)
+    }
+
+    /// Whether every route has exactly these routes of requests to the canary before the user's rules; if not, and where
+    /// `may_write`, the next one is brought there.
+    pub fn has_managed_routes(
+        &self,
+        turn: &mut Turn<'a>,
+        wanted: &[ManagedRoute],
+        may_write: bool,
+    ) -> Result<bool, Hold> {
+        for route in &self.routes {
+            let split = route
+                .observed
+                .managed
+                .first()
+                .map_or_else(Weights::default, Clone::clone);
+            let moving = self.next_moving(turn, route, self.split(&split));
+            let seen = route.objects.seen();
+            if seen.object.is_none() && wanted.is_empty() {
+                continue;
+            }
+            let edit = route.router.edit_managed_routes(seen, self.pair(), wanted, &moving);
+            let Some(patch) = edit.map_err(|problem| Hold::RouteProblem {
+                problem: problem.to_string(),
+            })?
+            else {
+                continue;
+            };
+            if may_write && !turn.is_spent() {
+                turn.effects.push(Effect::SetManagedRoutes {
+                    route: route.object.clone(),
+                    names: wanted.iter().map(|route| route.name.clone()).collect(),
+                    patch,
+                });
+            }
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn split(&self, weights: &Weights) -> Split {
@@ -371,24 +469,43 @@ impl<'a> Traffic<'a> {
         let before = [dest(selected.revision.as_deref().unwrap_or_default())];
         let settled = self.service_settling(turn, service) == Settling::Settled;
         let moving = eff::next_moving(turn.now, dest(revision), selected.moving.as_ref(), &before, settled);
-        let edit = service::edit(service.value, revision, context.name, &moving);
-        if let Some(patch) = edit.map_err(|problem| Hold::RouteProblem {
+        let value = service.selector.value();
+        let edit = match service.selector {
+            Selector::Service(_) => service::edit(value, revision, context.name, &moving),
+            Selector::Subset(_) => destination_rule::edit(value, name, revision, context.name, &moving),
+        };
+        let Some(patch) = edit.map_err(|problem| Hold::RouteProblem {
             problem: problem.to_string(),
-        })? {
-            let from = selected.revision.as_deref().unwrap_or_default();
-            turn.events.push(Event {
-                kind: EventKind::Normal,
-                reason: "SwitchService",
-                message: format!("Switched selector for service '{name}' from '{from}' to '{revision}'"),
-                key: context.event_key(&format!("{name}/{from}/{revision}/{}", turn.now)),
+        })?
+        else {
+            return Ok(());
+        };
+        let from = selected.revision.as_deref().unwrap_or_default();
+        let what = match service.selector {
+            Selector::Service(_) => "selector for service",
+            Selector::Subset(_) => "labels of subset",
+        };
+        turn.events.push(Event {
+            kind: EventKind::Normal,
+            reason: "SwitchService",
+            message: format!("Switched {what} '{name}' from '{from}' to '{revision}'"),
+            key: context.event_key(&format!("{name}/{from}/{revision}/{}", turn.now)),
+        });
+        let revision = revision.to_owned();
+        turn.effects
+            .push(match (service.selector, routing::destination_rule(context.world)) {
+                (Selector::Subset(_), Some(object)) => Effect::SwitchSubset {
+                    object,
+                    subset: name.to_owned(),
+                    revision,
+                    patch,
+                },
+                _ => Effect::SwitchService {
+                    name: name.to_owned(),
+                    revision,
+                    patch,
+                },
             });
-            let revision = revision.to_owned();
-            turn.effects.push(Effect::SwitchService {
-                name: name.to_owned(),
-                revision,
-                patch,
-            });
-        }
         Ok(())
     }
 
@@ -397,7 +514,7 @@ impl<'a> Traffic<'a> {
         let named = [self.stable, self.canary];
         let former = self.services.values().filter(|service| !named.contains(&service.name));
         for service in former {
-            if let Some(patch) = service::release(service.value).filter(|_| !turn.is_spent()) {
+            if let Some(patch) = service::release(service.selector.value()).filter(|_| !turn.is_spent()) {
                 let name = service.name.to_owned();
                 turn.effects.push(Effect::ReleaseService { name, patch });
             }

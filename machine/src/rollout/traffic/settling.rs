@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_traffic::{Acknowledgement, Moving, routers::service};
 
 use super::{Route, Service, Traffic};
-use crate::{Fact, Hold, World, rollout::turn::Turn};
+use crate::{Fact, Hold, World, rollout::turn::Turn, routing::Selector};
 
 /// Whether a change of a route or Service has reached everybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,13 @@ impl<'a> Traffic<'a> {
         };
         let moving = service.selected.moving.as_ref();
         let object = service.object();
+        if let Selector::Subset(_) = service.selector {
+            // A subset has no endpoints that could tell: proxies get the drain time.
+            return match moving {
+                Some(moving) => self.draining(turn, object.to_string(), moving.at),
+                None => Settling::Settled,
+            };
+        }
         let version = format!(
             "{revision}@{}",
             moving.map_or(Timestamp::UNIX_EPOCH, |moving| moving.at)
@@ -157,9 +164,8 @@ fn moved_at(world: &World, service: &Service<'_>, seen: Timestamp) -> Timestamp 
     match &service.selected.moving {
         // After a restart `seen` is now; a switch that is older than any acknowledgement takes has settled since.
         Some(moving) => seen.min(moving.at + ack_timeout(world)),
-        None => {
-            service::last_write(service.value).map_or(Timestamp::UNIX_EPOCH, |at| at + SignedDuration::from_secs(1))
-        }
+        None => service::last_write(service.selector.value())
+            .map_or(Timestamp::UNIX_EPOCH, |at| at + SignedDuration::from_secs(1)),
     }
 }
 

@@ -168,10 +168,13 @@ fn what_is_wrong_with_traffic_routing() {
             json!({}),
             format!("{at}: names no router: set gatewayApi, or leave trafficRouting out"),
         ),
-        (json!({ "istio": {} }), format!("{at}.istio: istio {LATER}")),
         (
-            json!({ "nginx": { "stableIngress": "web" } }),
-            format!("{at}.nginx: nginx {LATER}"),
+            json!({ "istio": {} }),
+            format!("{at}.istio: either VirtualService or VirtualServices must be configured"),
+        ),
+        (
+            json!({ "nginx": { "stableIngress": "web", "stableIngresses": ["web"] } }),
+            format!("{at}.nginx: Either StableIngress or StableIngresses must be configured. Both are configured."),
         ),
         (
             json!({ "alb": { "servicePort": 80 } }),
