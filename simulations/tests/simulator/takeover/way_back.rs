@@ -276,7 +276,11 @@ fn check_runs(name: &str, cluster: &Cluster) {
         );
         assert_eq!(labels["step-index"], index.as_str(), "{name}");
         let revision = &rollout["metadata"]["annotations"]["rollout.argoproj.io/revision"];
-        let expected = format!("shop-{}-{}-{index}", hash.as_str().unwrap(), revision.as_str().unwrap());
+        let expected = format!(
+            "shop-{}-{}-{index}",
+            hash.as_str().expect("a hash"),
+            revision.as_str().expect("a number")
+        );
         assert_eq!(named["name"], expected.as_str(), "{name}");
         assert_eq!(run["metadata"]["ownerReferences"][0]["kind"], "Rollout", "{name}");
     }

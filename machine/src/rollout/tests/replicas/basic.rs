@@ -3,9 +3,11 @@
 use super::super::super::replicas::{Count, Limits, Sizes, basic_desired, basic_next, drain_older};
 use super::{brute, limited, seen, unseen};
 
-/// (rule, replicas, weight, surge) -> (new, stable)
+/// (rule, (replicas, weight, surge)) -> (new, stable)
+type Desired = (&'static str, (u32, u32, u32), (u32, u32));
+
 #[rustfmt::skip]
-const DESIRED: &[(&str, (u32, u32, u32), (u32, u32))] = &[
+const DESIRED: &[Desired] = &[
     ("none", (0, 50, 1), (0, 0)),
     ("none", (0, 100, 0), (0, 0)),
     ("ends", (1, 0, 0), (0, 1)),

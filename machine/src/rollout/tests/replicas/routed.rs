@@ -284,26 +284,20 @@ fn stable_to(scene: &Scene) -> Option<u32> {
 fn a_stable_revision_that_follows_the_weight_keeps_what_its_traffic_needs() {
     let aborted = |scene: Scene| scene.status(json!({ "abort": true, "abortedAt": "2026-01-01T00:00:00Z" }));
     let least = |scene: Scene| scene.spec(json!({ "strategy": { "canary": { "minPodsPerReplicaSet": 3 } } }));
-    for (rule, scene, expected) in [
-        ("the weight moves first", dynamic(50, 20, 10, (5, 5)), None),
-        ("rest", dynamic(50, 50, 10, (5, 5)), Some(5)),
-        ("what is left is still 80 %", dynamic(50, 20, 10, (5, 2)), Some(8)),
-        ("it has what it needs", dynamic(50, 50, 5, (5, 5)), None),
-        ("it grows before it gets more", dynamic(20, 50, 5, (5, 5)), Some(8)),
-        (
-            "an abort gives it all pods back",
-            aborted(dynamic(50, 50, 5, (5, 5))),
-            Some(10),
-        ),
-        ("least", least(dynamic(90, 90, 10, (9, 9))), Some(3)),
-        (
-            "its Service must lead somewhere",
-            dynamic(100, 100, 5, (10, 10)),
-            Some(1),
-        ),
-    ] {
-        assert_eq!(stable_to(&scene), expected, "{rule}");
-    }
+    let check = |rule: &str, scene: Scene, expected| assert_eq!(stable_to(&scene), expected, "{rule}");
+    check("the weight moves first", dynamic(50, 20, 10, (5, 5)), None);
+    check("rest", dynamic(50, 50, 10, (5, 5)), Some(5));
+    check("what is left is still 80 %", dynamic(50, 20, 10, (5, 2)), Some(8));
+    check("it has what it needs", dynamic(50, 50, 5, (5, 5)), None);
+    check("it grows before it gets more", dynamic(20, 50, 5, (5, 5)), Some(8));
+    let back = aborted(dynamic(50, 50, 5, (5, 5)));
+    check("an abort gives it all pods back", back, Some(10));
+    check("least", least(dynamic(90, 90, 10, (9, 9))), Some(3));
+    check(
+        "its Service must lead somewhere",
+        dynamic(100, 100, 5, (10, 10)),
+        Some(1),
+    );
 }
 
 /// Once it asks for more pods again, nothing tells those on their way out from the others.
