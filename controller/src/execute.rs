@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sluice_crds::Rollout;
 use sluice_machine::{Ask, Commit, Effect, Fact, Hold, Plan, World, guards};
 
+use crate::action::{self, Action, How, with_metadata};
 use crate::api::{self, CallError, Receipt};
 use crate::ask;
 use crate::context::Context;
@@ -110,7 +111,7 @@ pub async fn execute(context: &Context, key: &Key, world: &World, plan: &Plan) -
         }
         if matches!(effect, Effect::EvictPod { .. } | Effect::PatchPod { .. }) {
             context.known(key, |known| {
-                known.answers.retain(|ask, _| !matches!(ask, Ask::Pods { .. }))
+                known.answers.retain(|ask, _| !matches!(ask, Ask::Pods { .. }));
             });
         }
         wrote = true;
@@ -236,156 +237,28 @@ async fn commit_all(context: &Context, key: &Key, commit: &Commit) -> Result<boo
 }
 
 async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect) -> Result<(), CallError> {
-    let rollout = &world.rollout;
-    let namespace = &key.name().namespace;
-    let target = |kind: Kind, name: &str| ObjectId {
-        kind,
-        name: ObjectName::new(namespace.as_str(), name),
+    let Action { kind, target, how } = action::of(&key.name().namespace, effect);
+    let answer = match how {
+        How::Create(object) => create(context, key, &world.rollout, kind, target, object).await,
+        How::Patch(patch) => change(context, key, kind, target, &patch).await,
+        How::Delete { uid, resource_version } => delete(context, key, kind, target, uid, resource_version).await,
+        How::Evict(uid) => evict(context, key, target, uid).await,
     };
-    match effect {
-        Effect::CreateReplicaSet { name, object } => {
-            let created = create(
-                context,
-                key,
-                rollout,
-                WriteKind::CreateReplicaSet,
-                target(Kind::ReplicaSet, name),
-                object,
-            )
-            .await;
-            match &created {
-                // The machine tells the user: the template is wrong.
-                Err(CallError::Refused { message, .. }) => {
-                    let (ask, answered) = ask::refused(world, message);
-                    context.known(key, |known| known.answers.insert(ask, answered));
-                }
-                // The machine takes another name.
-                Err(CallError::Taken(_)) => {
-                    context.known(key, |known| known.memory.taken.insert(name.clone()));
-                }
-                _ => {}
+    if let Effect::CreateReplicaSet { name, .. } = effect {
+        match &answer {
+            // The machine tells the user: the template is wrong.
+            Err(CallError::Refused { message, .. }) => {
+                let (ask, answered) = ask::refused(world, message);
+                context.known(key, |known| known.answers.insert(ask, answered));
             }
-            created
-        }
-        Effect::CreateRun { name, object } => {
-            create(
-                context,
-                key,
-                rollout,
-                WriteKind::CreateRun,
-                target(Kind::Run, name),
-                object,
-            )
-            .await
-        }
-        Effect::PatchReplicaSet {
-            name,
-            uid,
-            resource_version,
-            patch,
-            ..
-        } => {
-            let patch = with_metadata(patch, &json!({ "uid": uid, "resourceVersion": resource_version }));
-            change(
-                context,
-                key,
-                WriteKind::PatchReplicaSet,
-                target(Kind::ReplicaSet, name),
-                &patch,
-            )
-            .await
-        }
-        Effect::SwitchService { name, patch, .. } => {
-            change(
-                context,
-                key,
-                WriteKind::SwitchService,
-                target(Kind::Service, name),
-                patch,
-            )
-            .await
-        }
-        Effect::ReleaseService { name, patch } => {
-            change(
-                context,
-                key,
-                WriteKind::ReleaseService,
-                target(Kind::Service, name),
-                patch,
-            )
-            .await
-        }
-        Effect::SetSplit { route, patch, .. } => {
-            change(context, key, WriteKind::SetSplit, observe::object_id(route), patch).await
-        }
-        Effect::SetManagedRoutes { route, patch, .. } => {
-            change(
-                context,
-                key,
-                WriteKind::SetManagedRoutes,
-                observe::object_id(route),
-                patch,
-            )
-            .await
-        }
-        Effect::SwitchSubset { object, patch, .. } => {
-            change(context, key, WriteKind::SwitchSubset, observe::object_id(object), patch).await
-        }
-        Effect::CreateRoute { route, object, .. } => {
-            create(
-                context,
-                key,
-                rollout,
-                WriteKind::CreateRoute,
-                observe::object_id(route),
-                object,
-            )
-            .await
-        }
-        Effect::ScaleWorkload { object, patch, .. } => {
-            change(
-                context,
-                key,
-                WriteKind::ScaleWorkload,
-                observe::object_id(object),
-                patch,
-            )
-            .await
-        }
-        Effect::EvictPod { name, uid, .. } => evict(context, key, target(Kind::Pod, name), uid).await,
-        Effect::PatchPod { name, uid, patch } => {
-            let patch = with_metadata(patch, &json!({ "uid": uid }));
-            change(context, key, WriteKind::PatchPod, target(Kind::Pod, name), &patch).await
-        }
-        Effect::TerminateRun {
-            name,
-            uid,
-            resource_version,
-        } => {
-            let metadata = json!({ "uid": uid, "resourceVersion": resource_version });
-            let patch = json!({ "metadata": metadata, "spec": { "terminate": true } });
-            change(context, key, WriteKind::TerminateRun, target(Kind::Run, name), &patch).await
-        }
-        Effect::DeleteReplicaSet {
-            name,
-            uid,
-            resource_version,
-        } => {
-            let target = target(Kind::ReplicaSet, name);
-            delete(
-                context,
-                key,
-                WriteKind::DeleteReplicaSet,
-                target,
-                uid,
-                Some(resource_version),
-            )
-            .await
-        }
-        Effect::DeleteRun { name, uid } => {
-            delete(context, key, WriteKind::DeleteRun, target(Kind::Run, name), uid, None).await
+            // The machine takes another name.
+            Err(CallError::Taken(_)) => {
+                context.known(key, |known| known.memory.taken.insert(name.clone()));
+            }
+            _ => {}
         }
     }
+    answer
 }
 
 pub(crate) async fn change(
@@ -518,13 +391,6 @@ fn owned(rollout: &Rollout, target: &ObjectId, object: &Value) -> Value {
         "ownerReferences": [reference],
     });
     with_metadata(&object, &metadata)
-}
-
-/// A copy of `object` with some more metadata.
-fn with_metadata(object: &Value, metadata: &Value) -> Value {
-    let mut object = object.clone();
-    sluice_machine::json::merge(&mut object, &json!({ "metadata": metadata }));
-    object
 }
 
 /// Asks the guards on the freshest view. The outer error is a read that failed, the inner one a refusal.

@@ -20,6 +20,7 @@
     reason = "kinds of Kubernetes are words of these texts, not code"
 )]
 
+pub mod action;
 pub mod admin;
 pub mod api;
 pub mod ask;

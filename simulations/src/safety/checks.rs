@@ -183,9 +183,8 @@ impl Safety {
         }
         // What a Rollout no longer names may be given back: then it leads to pods of every revision.
         let is_given_back = !selector.contains_key(HASH)
-            && labels_of(&object["metadata"]["annotations"])
-                .get("argo-rollouts.argoproj.io/managed-by-rollouts")
-                .is_none();
+            && !labels_of(&object["metadata"]["annotations"])
+                .contains_key("argo-rollouts.argoproj.io/managed-by-rollouts");
         let Some(rollout) = self.rollout_of_service(key) else {
             if is_given_back {
                 return;

@@ -142,17 +142,18 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
             };
             (rollout.beside(Kind::ReplicaSet, &name), Request::Delete(only))
         }
-        Effect::SwitchService { name, patch, .. } => {
+        Effect::SwitchService { name, patch, .. } | Effect::ReleaseService { name, patch } => {
             (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
         }
-        Effect::SetManagedRoutes { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
-        Effect::SwitchSubset { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
         Effect::CreateRoute { route, object, .. } => (route_key(&route), created(object)),
-        Effect::ReleaseService { name, patch } => {
-            (rollout.beside(Kind::Service, &name), Request::Patch(Part::Main, patch))
+        Effect::SetSplit {
+            route: object, patch, ..
         }
-        Effect::SetSplit { route, patch, .. } => (route_key(&route), Request::Patch(Part::Main, patch)),
-        Effect::ScaleWorkload { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
+        | Effect::SetManagedRoutes {
+            route: object, patch, ..
+        }
+        | Effect::SwitchSubset { object, patch, .. }
+        | Effect::ScaleWorkload { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
         Effect::EvictPod { name, uid, .. } => (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch: None })),
         Effect::PatchPod { name, uid, mut patch } => {
             let patch = Some(patch["metadata"].take());

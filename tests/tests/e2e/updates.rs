@@ -133,7 +133,7 @@ async fn paused(plane: &Plane, shop: &Shop) -> Result<()> {
 /// Fails at the value that is given, and succeeds at any other: what the metric is does not depend on traffic.
 fn verdict(name: &str, value: &str) -> String {
     format!(
-        r#"apiVersion: argoproj.io/v1alpha1
+        "apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
 metadata: {{name: {name}}}
 spec:
@@ -143,7 +143,7 @@ spec:
     count: 3
     successCondition: result == 1
     provider: {{prometheus: {{address: 'http://127.0.0.1:9090', query: 'scalar(vector({value}))'}}}}
-"#
+"
     )
 }
 

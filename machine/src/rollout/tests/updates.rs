@@ -92,6 +92,7 @@ fn a_small_preview_grows_when_nothing_else_is_left_to_wait_for() {
 }
 
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "a table of cases")]
 fn the_switch_waits_for_the_analysis_the_pause_and_all_pods() {
     let analysis = json!({ "prePromotionAnalysis": { "templates": [] } });
     let run =
@@ -235,6 +236,7 @@ fn a_restart_takes_one_pod_at_a_time_and_never_more_than_may_be_missing() {
 }
 
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "a table of cases")]
 fn a_deployment_gives_its_pods_up_once() {
     let deployment = |replicas: u32, annotations: Value| {
         json!({
