@@ -143,6 +143,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Puts objects there as they were in another cluster, status and uid included.
+    pub fn restore(&mut self, objects: &[Value]) -> Result<(), ApiError> {
+        let now = self.kernel.clock.now();
+        for object in objects {
+            self.kernel.store.restore(now, object.clone())?;
+        }
+        self.pass_on();
+        self.put_down();
+        Ok(())
+    }
+
     /// Applies all objects of a YAML text, in the namespace `default` where they name none.
     pub fn apply_yaml(&mut self, yaml: &str) -> Result<(), ApiError> {
         let objects: Vec<Value> =

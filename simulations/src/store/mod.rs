@@ -177,6 +177,19 @@ impl Store {
         Ok(self.put(at, by, key, object, Happened::Added))
     }
 
+    /// Puts an object there as it once was, with the uid, times, generation and status that it had. Its resourceVersion is new.
+    pub fn restore(&mut self, at: Timestamp, object: Value) -> Result<(), ApiError> {
+        let key = key_of(&object)?;
+        if self.objects.contains_key(&key) {
+            return Err(ApiError::AlreadyExists(key.to_string()));
+        }
+        // The next uid is another one.
+        let number = uid_of(&object).rsplit('-').next().unwrap_or_default();
+        self.uids = self.uids.max(u64::from_str_radix(number, 16).unwrap_or(0));
+        self.put(at, Writer::User, key, object, Happened::Added);
+        Ok(())
+    }
+
     /// What a create would answer, without doing it.
     pub fn dry_run_create(&mut self, at: Timestamp, object: Value) -> Result<Value, ApiError> {
         let uids = self.uids;
