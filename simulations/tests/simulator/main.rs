@@ -7,3 +7,4 @@ mod metrics;
 mod random_clusters;
 mod scenarios;
 mod takeover;
+mod upgrade;
