@@ -495,7 +495,7 @@ fn select<'a>(
     if let Some(problem) = &traffic.problem {
         turn.hold(problem.clone());
     }
-    if let Some(foreign) = traffic.foreign(turn) {
+    if let Some(foreign) = traffic.foreign(turn, context) {
         turn.hold(foreign);
     }
     let is_over = status.abort == Some(true) || is_complete(context, status);

@@ -121,7 +121,7 @@ fn route<'a>(
     let Some(stable) = context.stable(status) else {
         return Ok(());
     };
-    if let Some(foreign) = traffic.foreign(turn) {
+    if let Some(foreign) = traffic.foreign(turn, context) {
         turn.hold(foreign);
     }
     if context.rollout.spec.paused == Some(true) && status.abort != Some(true) && !is_complete(context, status) {

@@ -521,36 +521,40 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Somebody else's write on a route or Service since our own last one. It is remembered until our answer has settled.
-    pub fn foreign(&self, turn: &mut Turn<'a>) -> Option<Hold> {
-        let found = self.find_foreign();
-        if let Some(Hold::ForeignWriter { object, manager }) = &found {
-            turn.memory.contested.insert(object.clone(), manager.clone());
-        }
-        found
+    /// Somebody else's write on a route or Service since our own last one. It is told at once, and remembered until our answer has
+    /// settled.
+    pub fn foreign(&self, turn: &mut Turn<'a>, context: &Context<'a>) -> Option<Hold> {
+        let (object, version, manager) = self.find_foreign()?;
+        let object = object.to_string();
+        let key = context.event_key(&format!("{object}/{version}"));
+        let who = manager.as_deref().unwrap_or("an unknown writer");
+        turn.events.push(Event {
+            kind: EventKind::Warning,
+            reason: "ForeignWriter",
+            message: format!("{object} was changed by {who} since our own last write"),
+            key,
+        });
+        turn.memory.contested.insert(object.clone(), manager.clone());
+        Some(Hold::ForeignWriter { object, manager })
     }
 
-    fn find_foreign(&self) -> Option<Hold> {
+    /// The object, which version of it, and who wrote it.
+    fn find_foreign(&self) -> Option<(ObjectRef, String, Option<String>)> {
         let routes = self.routes.iter().find_map(|route| {
-            let moving = route.observed.moving.as_ref()?;
-            let wanted = moving.to.weights();
-            let kept = route
-                .observed
-                .managed
-                .iter()
-                .all(|weights| self.only_pair(weights).same_shares(&wanted));
-            let manager = route.observed.foreign_manager.clone();
-            (!kept).then(|| Hold::ForeignWriter {
-                object: route.object.to_string(),
-                manager,
-            })
+            let wanted = route.observed.moving.as_ref()?.to.weights();
+            let mut weights = route.observed.managed.iter();
+            let kept = weights.all(|weights| self.only_pair(weights).same_shares(&wanted));
+            // Unlike the resourceVersion, it does not count what a gateway says of the route.
+            let version = route.objects.object?["metadata"]["generation"].to_string();
+            (!kept).then(|| (route.object.clone(), version, route.observed.foreign_manager.clone()))
         });
         routes.or_else(|| {
             let foreign = self.services.values().find(|service| !service.is_as_written())?;
-            Some(Hold::ForeignWriter {
-                object: foreign.object().to_string(),
-                manager: foreign.selected.foreign_manager.clone(),
-            })
+            Some((
+                foreign.object(),
+                foreign.resource_version().to_owned(),
+                foreign.selected.foreign_manager.clone(),
+            ))
         })
     }
 }
