@@ -48,11 +48,19 @@ fn rights(file: &str) -> BTreeSet<String> {
 }
 
 fn watched() -> Vec<Kind> {
-    let route = Kind::Route {
-        api_version: "gateway.networking.k8s.io/v1".into(),
-        kind: "HTTPRoute".into(),
-    };
-    Kind::ALWAYS.into_iter().chain([route]).collect()
+    // Once a Rollout names one.
+    let named = [
+        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+        ("networking.k8s.io/v1", "Ingress"),
+        ("networking.istio.io/v1", "VirtualService"),
+        ("networking.istio.io/v1", "DestinationRule"),
+        ("apps/v1", "Deployment"),
+    ];
+    let named = named.map(|(api_version, kind)| Kind::Route {
+        api_version: api_version.into(),
+        kind: kind.into(),
+    });
+    Kind::ALWAYS.into_iter().chain(named).collect()
 }
 
 #[test]
@@ -67,6 +75,13 @@ fn what_the_code_reads_and_writes_is_granted_and_nothing_more() {
             "delete replicasets.apps",
             "patch services.",
             "patch httproutes.gateway.networking.k8s.io",
+            "create ingresses.networking.k8s.io",
+            "patch ingresses.networking.k8s.io",
+            "patch virtualservices.networking.istio.io",
+            "patch destinationrules.networking.istio.io",
+            "patch deployments.apps",
+            "patch pods.",
+            "create pods/eviction.",
             "create analysisruns.argoproj.io",
             "patch analysisruns.argoproj.io",
             "delete analysisruns.argoproj.io",

@@ -318,6 +318,7 @@ async fn blue_green_shows_what_each_service_selects() {
     objects.extend(pods(NEW, 4, "Running", "backend-canary"));
     let api = Api::with(objects);
     api.forbid(Method::GET, "/pods");
+    // The status has no conditions yet and counts of a while ago: they are written a second later.
     expect![[r#"
         Name:            backend
         Namespace:       shop
@@ -336,6 +337,7 @@ async fn blue_green_shows_what_each_service_selects() {
           backend-stable  active   selects 5d8f9c (revision 1)
           backend-canary  preview  selects 7b6c4d (revision 2)
         Waits:           waiting for promotion (autoPromotionEnabled is false)
+                         looked at again in 1s, at 2026-03-01T12:00:01Z, or at a change
 
         NAME                    KIND        STATUS     AGE   INFO
         ⟳ backend               Rollout     ॥ Paused   120m

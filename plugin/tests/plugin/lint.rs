@@ -268,11 +268,11 @@ fn what_the_machine_refuses_is_refused() {
     );
     check(
         "/spec/strategy/canary/trafficRouting",
-        json!({ "istio": { "virtualService": { "name": "x" } } }),
+        json!({ "smi": { "rootService": "x" } }),
         expect![[r#"
         1 Rollout/x error: spec.strategy.canary.canaryService: Canary service and Stable service must to be set to use Traffic Routing
         1 Rollout/x error: spec.strategy.canary.stableService: Canary service and Stable service must to be set to use Traffic Routing
-        1 Rollout/x error: spec.strategy.canary.trafficRouting.istio: istio is not supported yet by this version of Sluice
+        1 Rollout/x error: spec.strategy.canary.trafficRouting.smi: smi is not supported yet by this version of Sluice
     "#]],
     );
 }

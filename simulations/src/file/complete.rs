@@ -259,11 +259,11 @@ mod tests {
 
     #[test]
     fn kinds_that_are_not_simulated_are_passed_over_and_said() {
-        let other = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}});
+        let other = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x"}});
         let completed = complete(vec![rollout(json!({"blueGreen": {"activeService": "a"}})), other]);
         assert_eq!(
             completed.notes[0],
-            "passed over, because they are not simulated: Deployment"
+            "passed over, because they are not simulated: StatefulSet"
         );
         assert_eq!(entry(&completed), "Service default/a");
     }

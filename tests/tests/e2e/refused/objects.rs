@@ -122,15 +122,15 @@ pub const ROWS: &[Row] = &[
     row("route-without-service", Routed, "strategy: {canary: {stableService: null}}", &["spec.strategy.canary.stableService: Canary service and Stable service must to be set"]),
     row("no-router", Routed, "strategy: {canary: {trafficRouting: {gatewayApi: null}}}", &["spec.strategy.canary.trafficRouting", "set gatewayApi"]),
     row("no-route", Routed, "strategy: {canary: {trafficRouting: {gatewayApi: {httpRoute: null}}}}", &["spec.strategy.canary.trafficRouting.gatewayApi", "httpRoute"]),
-    row("other-router", Routed, "strategy: {canary: {trafficRouting: {istio: {virtualService: {name: a}}}}}", &["spec.strategy.canary.trafficRouting.istio", LATER]),
-    row("header-route", Routed, "strategy: {canary: {steps: [{setHeaderRoute: {name: a, match: [{headerName: b, headerValue: {exact: c}}]}}]}}", &["spec.strategy.canary.steps[0].setHeaderRoute", LATER]),
+    row("other-router", Routed, "strategy: {canary: {trafficRouting: {smi: {rootService: a}}}}", &["spec.strategy.canary.trafficRouting.smi", LATER]),
+    row("header-route", Routed, "strategy: {canary: {steps: [{setHeaderRoute: {name: a, match: [{headerName: b, headerValue: {exact: c}}]}}]}}", &["spec.strategy.canary.steps[0].setHeaderRoute: Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'"]),
     row("no-templates", Routed, "strategy: {canary: {steps: [{analysis: {templates: []}}]}}", &["spec.strategy.canary.steps[0].analysis.templates: is empty: name at least one AnalysisTemplate"]),
     row("hash-of-what", Routed, "strategy: {canary: {analysis: {templates: [{templateName: good}], args: [{name: a, valueFrom: {podTemplateHashValue: Newest}}]}}}",
         &["spec.strategy.canary.analysis.args[0].valueFrom.podTemplateHashValue", "use Stable or Latest"]),
 
     // Blue-green.
     row("one-service", BlueGreen, "strategy: {blueGreen: {previewService: spare-stable}}", &["spec.strategy.blueGreen.previewService: This rollout uses the same service for the active and preview services"]),
-    row("preview-count", BlueGreen, "strategy: {blueGreen: {previewReplicaCount: 1}}", &["spec.strategy.blueGreen.previewReplicaCount", LATER]),
+    row("negative-delay", BlueGreen, "strategy: {blueGreen: {scaleDownDelaySeconds: -1}}", &["spec.strategy.blueGreen.scaleDownDelaySeconds"]),
     row("revision-limit", BlueGreen, "{revisionHistoryLimit: 1, strategy: {blueGreen: {scaleDownDelayRevisionLimit: 2}}}", &["spec.strategy.blueGreen.scaleDownDelayRevisionLimit: This rollout's revision history limit"]),
 
     // What is named.
