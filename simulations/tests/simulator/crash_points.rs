@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sluice_simulations::{Faults, Kind, Played, Scenario, WriteFault, scenarios};
+use sluice_simulations::{Faults, Kind, Played, Scenario, WriteFault, library, scenarios};
 
 const ROLLOUT: &str = "default/shop";
 
@@ -82,4 +82,46 @@ fn a_crash_at_any_write_of_an_abort_and_a_retry_changes_nothing() {
 #[test]
 fn a_crash_at_any_write_of_a_canary_by_replicas_changes_nothing() {
     check(&scenarios::basic(), &CRASHES, 1);
+}
+
+/// A scenario of the library, where what differs from seed to seed is nothing but the crashes.
+fn of_library(name: &str) -> Scenario {
+    let entries = library::load(&library::folder()).expect("all scenario files can be read");
+    let entry = entries.into_iter().find(|entry| entry.name == name);
+    entry
+        .unwrap_or_else(|| panic!("{name} is not in the library"))
+        .prepared
+        .scenario
+}
+
+#[test]
+fn a_crash_at_any_write_of_a_stable_revision_that_follows_the_weight_changes_nothing() {
+    check(&of_library("dynamic-stable-scale"), &CRASHES, 1);
+    check(&of_library("dynamic-stable-scale-aborted"), &CRASHES, 1);
+}
+
+#[test]
+fn a_crash_at_any_write_of_services_that_change_roles_changes_nothing() {
+    check(&of_library("ping-pong"), &CRASHES, 1);
+}
+
+#[test]
+fn a_crash_at_any_write_of_header_routes_changes_nothing() {
+    check(&of_library("header-route"), &CRASHES, 1);
+}
+
+#[test]
+fn a_crash_at_any_write_of_a_blue_green_update_with_analyses_changes_nothing() {
+    check(&of_library("blue-green-analyses"), &CRASHES, 1);
+    check(&of_library("blue-green-post-analysis-fails"), &CRASHES, 1);
+}
+
+#[test]
+fn a_crash_at_any_write_of_the_takeover_of_a_deployment_changes_nothing() {
+    check(&of_library("workload-progressively"), &CRASHES, 1);
+}
+
+#[test]
+fn a_crash_at_any_write_of_a_restart_changes_nothing() {
+    check(&of_library("restarted"), &CRASHES, 1);
 }
