@@ -1,4 +1,4 @@
-//! Whether the documentation speaks of what there is: links, paths, commands, and the names that users look up in it.
+//! Whether the documentation speaks of what there is: links, paths, commands, tests, and the names that users look up in it.
 //!
 //! Absent here: whether a sentence is true. Only names are compared, with files and with the text of the sources.
 
@@ -34,6 +34,12 @@ const LISTS: &[List] = &[
     },
 ];
 
+/// The page that says of everything which test shows it.
+const TESTED: &str = "docs/compatibility.md";
+/// The library of scenarios, and the suites on real components.
+const SCENARIOS: &str = "simulations/scenarios";
+const SUITES: &str = "tests/tests/e2e";
+
 /// What a page may name.
 struct Known {
     /// Everything that is tracked, and the folders of it.
@@ -68,6 +74,13 @@ pub fn check(root: &Path, files: &[PathBuf], xtask: BTreeSet<String>, problems: 
             problems.extend(missing.map(|name| format!("{page} does not list `{name}` of {source}")));
         }
     }
+    let mut tests = BTreeSet::new();
+    for file in files {
+        let is_code = file.extension().is_some_and(|extension| extension == "rs");
+        let code = if is_code { read(root, file)? } else { String::new() };
+        tests.extend(tests_of(file, &code));
+    }
+    problems.extend(missing_tests(TESTED, &read(root, Path::new(TESTED))?, &tests));
     Ok(())
 }
 
@@ -194,6 +207,60 @@ fn metric(line: &str) -> Option<&str> {
     (is_name && prefixes.iter().any(|prefix| name.starts_with(prefix))).then_some(name)
 }
 
+/// The tests of a file, as a page names them without their modules: `machine NAME`, `scenario NAME`, `e2e SUITE`.
+fn tests_of(file: &Path, code: &str) -> Vec<String> {
+    let mut parts = file.iter().map(|part| part.to_string_lossy());
+    let folder = parts.next().unwrap_or_default();
+    let functions = code.lines().filter_map(function);
+    let mut tests: Vec<String> = functions.map(|name| format!("{folder} {name}")).collect();
+    let stem = |name: &Path| name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if file.parent() == Some(Path::new(SCENARIOS)) && file.extension().is_some_and(|extension| extension == "yaml") {
+        tests.push(format!("scenario {}", stem(file)));
+    }
+    // A suite is a file or a folder.
+    let suite = file.strip_prefix(SUITES).ok().and_then(|rest| rest.iter().next());
+    if let Some(suite) = suite.filter(|suite| *suite != "main.rs") {
+        tests.push(format!("e2e {}", stem(Path::new(suite))));
+    }
+    tests
+}
+
+/// The name of the private function that begins in a line.
+fn function(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let rest = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")?;
+    rest.split_once('(').map(|(name, _)| name)
+}
+
+/// What the tables of a page name as tests and is none. The last cell of a row has the tests, each as code, or the word none.
+fn missing_tests(page: &str, text: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let cells = line.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
+        let Some((_, cell)) = cells.and_then(|cells| cells.rsplit_once('|')) else {
+            continue;
+        };
+        let cell = cell.trim();
+        if ["shown by", "---", "none"].contains(&cell) {
+            continue;
+        }
+        let mut add = |problem: String| problems.push(format!("{page}:{}: {problem}", index + 1));
+        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            add("the row names no test and does not say none".to_owned());
+        }
+        let is_known = |test: &str| {
+            let name = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
+            let split = test.split_once(' ');
+            split.is_some_and(|(folder, path)| known.contains(&format!("{folder} {}", name(path))))
+        };
+        for test in named.into_iter().filter(|test| !is_known(test)) {
+            add(format!("there is no test `{test}`"));
+        }
+    }
+    problems
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,5 +356,55 @@ mod tests {
         assert!(lists("| `missing` | it is not there |", "missing"));
         assert!(lists("`sluice_writes{kind}`", "sluice_writes"));
         assert!(!lists("something is missing", "missing"));
+    }
+
+    #[test]
+    fn a_table_names_only_tests_that_there_are() {
+        let files = [
+            (
+                "machine/src/rollout/tests.rs",
+                "#[test]\nfn it_waits() {\n    fn inner() {}\n",
+            ),
+            ("plugin/tests/plugin/get.rs", "    async fn it_is_shown() {"),
+            ("plugin/src/cli.rs", "pub fn parse() {}\n// fn gone() {}"),
+            ("simulations/scenarios/good.yaml", ""),
+            ("simulations/scenarios/manifests/basic.yaml", ""),
+            ("tests/tests/e2e/updates.rs", ""),
+            ("tests/tests/e2e/same/mod.rs", ""),
+            ("tests/tests/e2e/main.rs", ""),
+        ];
+        let known: BTreeSet<String> = files
+            .iter()
+            .flat_map(|(file, code)| tests_of(Path::new(file), code))
+            .collect();
+        let check = |cell: &str, wanted: &[&str]| {
+            let page = format!("| field | served | shown by |\n| --- | --- | --- |\n| `a` | yes | {cell} |\n");
+            let wanted: Vec<String> = wanted.iter().map(|problem| format!("a.md:3: {problem}")).collect();
+            assert_eq!(missing_tests("a.md", &page, &known), wanted, "{cell}");
+        };
+        check("none", &[]);
+        check("`machine rollout::tests::it_waits`, `plugin get::it_is_shown`", &[]);
+        check("`scenario good`, `e2e updates`, `e2e same`", &[]);
+        check("see above", &["the row names no test and does not say none"]);
+        check(
+            "`machine rollout::tests::it_wait`",
+            &["there is no test `machine rollout::tests::it_wait`"],
+        );
+        check(
+            "`e2e updates`, `plugin rollout::tests::it_waits`",
+            &["there is no test `plugin rollout::tests::it_waits`"],
+        );
+        for wrong in [
+            "it_waits",
+            "plugin cli::parse",
+            "plugin cli::gone",
+            "scenario bad",
+            "scenario basic",
+            "e2e main",
+        ] {
+            check(&format!("`{wrong}`"), &[&format!("there is no test `{wrong}`")]);
+        }
+        let text = "Not a table: `machine nothing`\n\n    | a | yes | `machine nothing` |\n";
+        assert_eq!(missing_tests("a.md", text, &known), Vec::<String>::new());
     }
 }
