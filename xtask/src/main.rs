@@ -5,6 +5,7 @@ mod box_build;
 mod cargo;
 mod ci;
 mod crds;
+mod cut;
 mod deny;
 mod docs;
 mod scenarios;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Options),
     /// Licences, bans and sources of the dependencies (installs cargo-deny where it is missing)
     Deny,
+    /// Cut features out of a copy of the tree and see that the tests of docs/compatibility.md fail (some minutes)
+    Cut(cut::Options),
     /// Write the CRD manifests anew
     Crds,
     /// Play the library of scenarios and compare the timelines
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::check().map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options),
         Command::Deny => deny::run(),
+        Command::Cut(options) => cut::run(&options),
         Command::Crds => crds::run(),
         Command::Scenarios(options) => scenarios::run(&options),
     };

@@ -69,7 +69,7 @@ pub fn check() -> Result<()> {
     bail!("{} things are not tidy", problems.len())
 }
 
-fn root() -> Result<PathBuf> {
+pub fn root() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("xtask has no parent folder")?;

@@ -18,17 +18,9 @@ const CANARY: &[Field<CanaryStrategy>] = &[("trafficRouting.maxTrafficWeight", |
     weight.is_some_and(|weight| weight != defaults::MAX_TRAFFIC_WEIGHT)
 })];
 
-const ANALYSIS: &[Field<RolloutAnalysis>] = &[
-    ("dryRun", |analysis| {
-        analysis.dry_run.as_ref().is_some_and(|list| !list.is_empty())
-    }),
-    ("measurementRetention", |analysis| {
-        analysis
-            .measurement_retention
-            .as_ref()
-            .is_some_and(|list| !list.is_empty())
-    }),
-];
+const ANALYSIS: &[Field<RolloutAnalysis>] = &[("dryRun", |analysis| {
+    analysis.dry_run.as_ref().is_some_and(|list| !list.is_empty())
+})];
 
 pub(super) fn check(report: &mut Report, rollout: &Rollout) {
     if let Some(canary) = rollout.spec.canary() {

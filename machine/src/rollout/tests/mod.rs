@@ -1,6 +1,7 @@
 //! A World that is built up row by row, and plans in a few words.
 
 mod decisions;
+mod kept;
 mod replicas;
 mod switches;
 mod takeover;
