@@ -42,13 +42,13 @@ fn fate(scene: &Scene, version: &str) -> String {
         } if *set == name => Some((replicas, patch)),
         _ => None,
     });
-    let fates = patches.map(|(replicas, patch)| match replicas {
-        Some((_, to)) => format!("to {to}"),
-        None => {
-            let until = &patch["metadata"]["annotations"]["scale-down-deadline"];
-            let until: Timestamp = until.as_str().expect("a deadline").parse().expect("a time");
-            format!("until {}", until.duration_since(start).as_secs())
+    let fates = patches.map(|(replicas, patch)| {
+        if let Some((_, to)) = replicas {
+            return format!("to {to}");
         }
+        let until = &patch["metadata"]["annotations"]["scale-down-deadline"];
+        let until: Timestamp = until.as_str().expect("a deadline").parse().expect("a time");
+        format!("until {}", until.duration_since(start).as_secs())
     });
     let fates: Vec<String> = fates.collect();
     if fates.is_empty() {
