@@ -486,3 +486,12 @@ fn an_abort_takes_pods_back_without_a_router_whatever_else_is_wrong_with_the_spe
     assert_eq!(effects(&aborted((4, 4), 1)), ["scale shop-v2 1->0"]);
     assert_eq!(effects(&aborted((4, 4), 0)), Vec::<String>::new());
 }
+
+#[test]
+fn a_rollout_that_says_no_size_gets_one_pod() {
+    let scene = scene(3, basic(json!([])))
+        .version("v1")
+        .spec(json!({ "replicas": null }));
+    let commit = decide(scene.now, &scene.world).commit.expect("something to commit");
+    assert_eq!(commit.object.expect("a change of the spec")["spec"]["replicas"], 1);
+}

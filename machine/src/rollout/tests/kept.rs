@@ -1,7 +1,7 @@
 //! What former revisions are kept for, and for how long; and what new ReplicaSets are made with.
 
 use serde_json::json;
-use sluice_crds::CanaryStrategy;
+use sluice_crds::{AnalysisPhase, CanaryStrategy};
 
 use super::super::replicas::enough;
 use super::*;
@@ -168,5 +168,36 @@ fn a_progress_threshold_is_a_count_of_pods_or_a_share_of_them() {
         let canary = json!({ "replicaProgressThreshold": threshold });
         let canary: CanaryStrategy = serde_json::from_value(canary).expect("a strategy");
         assert_eq!(enough(&canary, size), expected, "{threshold} of {size}");
+    }
+}
+
+#[test]
+fn past_runs_are_deleted_beyond_the_limit_of_their_kind() {
+    let of = |phase: &AnalysisPhase, limits: &Value| {
+        let mut scene = complete(routed(json!([{ "setWeight": 50 }])), &json!({}))
+            .set("v1", 1, 0, 0)
+            .set("v2", 2, 0, 0)
+            .spec(json!({ "analysis": limits }))
+            .past_run("shop-old");
+        let Fact::Known(runs) = &mut scene.world.runs else {
+            panic!("the runs are known");
+        };
+        runs.values_mut().for_each(|run| run.phase.clone_from(phase));
+        let plan = decide(scene.now, &scene.world);
+        plan.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::DeleteRun { .. }))
+    };
+    let successful = json!({ "successfulRunHistoryLimit": 0 });
+    let unsuccessful = json!({ "unsuccessfulRunHistoryLimit": 0 });
+    for (phase, limits, expected) in [
+        (AnalysisPhase::Successful, &successful, true),
+        (AnalysisPhase::Successful, &unsuccessful, false),
+        (AnalysisPhase::Failed, &successful, false),
+        (AnalysisPhase::Failed, &unsuccessful, true),
+        (AnalysisPhase::Error, &unsuccessful, true),
+        (AnalysisPhase::Inconclusive, &unsuccessful, true),
+    ] {
+        assert_eq!(of(&phase, limits), expected, "{phase:?} {limits}");
     }
 }

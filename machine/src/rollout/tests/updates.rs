@@ -418,3 +418,28 @@ fn services_that_are_no_longer_named_are_given_back_when_the_update_is_over() {
     let selector = patch.as_ref().and_then(|patch| patch.pointer("/spec/selector"));
     assert_eq!(selector, Some(&json!({ "rollouts-pod-template-hash": null })));
 }
+
+#[test]
+fn a_template_that_is_older_than_the_stable_one_ends_as_rolled_back() {
+    for (full, expected) in [
+        (false, CompletionStatus::RolledBack),
+        (true, CompletionStatus::FastRolledBack),
+    ] {
+        let mut last = with_steps(
+            scene(2, basic(json!([{ "setWeight": 50 }])))
+                .version("v2")
+                .set("v1", 3, 0, 0)
+                .set("v2", 2, 2, 2)
+                .status(stable_on("v1", "v2", 1))
+                .status(json!({ "promoteFull": full, "duration": { "rolloutStartedAt": START } })),
+        );
+        let Fact::Known(sets) = &mut last.world.replica_sets else {
+            panic!("the ReplicaSets are known");
+        };
+        for set in sets.values_mut().filter(|set| set.hash == hash_of("v1")) {
+            set.created_at += jiff::SignedDuration::from_secs(30);
+        }
+        let duration = last.at(60).after().duration.expect("it was begun");
+        assert_eq!(duration.completion_status, Some(expected));
+    }
+}

@@ -212,3 +212,14 @@ fn what_the_api_server_refuses_is_a_problem_of_the_pod_template() {
         .changed("/spec/template/spec/containers/0/image", json!("web:2"));
     check(&mended, &[]);
 }
+
+#[test]
+fn a_metric_without_end_may_run_in_the_background_alone() {
+    let metric = json!({ "name": "a", "interval": "10s", "provider": { "prometheus": { "query": "up" } } });
+    let world = world().template("errors", json!({ "metrics": [metric] }));
+    let expected = "AnalysisTemplate errors has metric a which runs indefinitely: give it a count";
+    check(
+        &world,
+        &[format!("{AT}.steps[3].analysis.templates[0].templateName: {expected}")],
+    );
+}
