@@ -392,13 +392,7 @@ fn is_switched<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &Traffic
     if active.selected.revision.as_deref() != Some(context.new_hash.as_str()) {
         return false;
     }
-    match traffic.service_settling(turn, active) {
-        Settling::Settled => true,
-        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
-            turn.hold(hold);
-            false
-        }
-    }
+    traffic.service_settling(turn, active).or_hold(turn)
 }
 
 /// Plans everything that this strategy does outside of the status.

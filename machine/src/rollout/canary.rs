@@ -15,7 +15,7 @@ use super::{
     replicas::canary_with_router,
     restart, rollback, runs,
     sets::whole_second_up,
-    traffic::{Settling, Traffic},
+    traffic::Traffic,
     turn::Turn,
 };
 use crate::{EventKind, Hold, hash};
@@ -122,13 +122,7 @@ fn has_managed_routes<'a>(
             return false;
         }
     }
-    match traffic.settling(turn) {
-        Settling::Settled => true,
-        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
-            turn.hold(hold);
-            false
-        }
-    }
+    traffic.settling(turn).or_hold(turn)
 }
 
 /// Moves the status on. Everything that a person, a timer or a measurement may have brought about is looked at in this order:

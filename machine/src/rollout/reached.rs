@@ -143,13 +143,7 @@ pub(super) fn is_routed<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic:
     if !traffic.is_at(percent) || percent > 0 && !traffic.canary_service().is_some_and(is_ours) {
         return false;
     }
-    match traffic.settling(turn) {
-        Settling::Settled => true,
-        Settling::TimedOut(hold) | Settling::Waiting(hold) => {
-            turn.hold(hold);
-            false
-        }
-    }
+    traffic.settling(turn).or_hold(turn)
 }
 
 pub(super) fn is_promotable<'a>(

@@ -184,13 +184,7 @@ fn manage_routes<'a>(
         wanted.clear();
     }
     let is_reachable = match traffic.canary_service() {
-        Some(service) if !wanted.is_empty() => match traffic.service_settling(turn, service) {
-            Settling::Settled => true,
-            Settling::TimedOut(hold) | Settling::Waiting(hold) => {
-                turn.hold(hold);
-                false
-            }
-        },
+        Some(service) if !wanted.is_empty() => traffic.service_settling(turn, service).or_hold(turn),
         _ => wanted.is_empty(),
     };
     traffic.has_managed_routes(turn, &wanted, is_reachable)

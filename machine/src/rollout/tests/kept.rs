@@ -182,7 +182,9 @@ fn past_runs_are_deleted_beyond_the_limit_of_their_kind() {
         let Fact::Known(runs) = &mut scene.world.runs else {
             panic!("the runs are known");
         };
-        runs.values_mut().for_each(|run| run.phase.clone_from(phase));
+        for run in runs.values_mut() {
+            run.phase.clone_from(phase);
+        }
         let plan = decide(scene.now, &scene.world);
         plan.effects
             .iter()

@@ -19,6 +19,19 @@ pub enum Settling {
     Waiting(Hold),
 }
 
+impl Settling {
+    /// Whether it has settled. If not, that is what the Rollout waits for.
+    pub fn or_hold(self, turn: &mut Turn<'_>) -> bool {
+        match self {
+            Settling::Settled => true,
+            Settling::TimedOut(hold) | Settling::Waiting(hold) => {
+                turn.hold(hold);
+                false
+            }
+        }
+    }
+}
+
 impl<'a> Traffic<'a> {
     /// Whether all routes and Services have settled.
     pub fn settling(&self, turn: &mut Turn<'a>) -> Settling {
