@@ -5,13 +5,13 @@ use std::time::Duration;
 /// A request that a provider wants sent. Values in `headers` may be secrets: `Debug` never prints them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
     /// Absolute URL with its query.
     pub url: String,
     /// Header names and values.
     pub headers: Vec<(String, String)>,
-    /// Body, for `POST`.
+    /// Body, for `POST` and `PUT`.
     pub body: Option<String>,
     /// The whole exchange must end within this time.
     pub timeout: Duration,

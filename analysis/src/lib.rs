@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! templates + Rollout ──flatten, run_spec──> AnalysisRunSpec
-//! Metric + args + secrets ──prepare──> Prepared { request }    ...sent by the shell or the simulator...
-//! Prepared + HttpResponse | TransportError ──judge──> Measured { phase, value, message }
+//! Metric + args + secrets ──providers::start──> Measuring, Next::Send(request)   ...sent by the shell or the simulator...
+//! Measuring + HttpResponse | TransportError ──hear──> Next::Send(request) | Next::Done(Measured { phase, value, message })
 //! ```
 //!
 //! Absent here: sockets, clocks, randomness, Kubernetes clients, and the counting of measurements (that is the analysis
@@ -26,4 +26,4 @@ pub mod text;
 
 pub use args::{SecretRef, Secrets};
 pub use http::{HttpRequest, HttpResponse, TransportError};
-pub use providers::{Environment, Measured, Prepared, ProviderError, measure, prepare, request};
+pub use providers::{Environment, Found, JobWish, Measured, Measuring, Needs, Next, ProviderError};

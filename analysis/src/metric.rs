@@ -397,7 +397,10 @@ mod tests {
                  prometheus"
                     .to_owned(),
             ),
-            (json!({"provider": {"web": {"url": "x"}}}), "metrics[0]: provider.web is not supported yet".to_owned()),
+            (
+                json!({"provider": {"graphite": {}}}),
+                "metrics[0]: provider.graphite is not supported yet".to_owned(),
+            ),
             (
                 json!({"provider": {"prometheus": {"query": "up", "timeout": -1}}}),
                 "metrics[0].provider.prometheus.timeout: is -1, it must be between 1 and 300 seconds".to_owned(),

@@ -45,6 +45,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod runs;
+mod turns;
 pub mod watch;
 
 pub use config::Config;

@@ -10,13 +10,11 @@ use anyhow::Context as _;
 use clap::{ArgAction, Parser, ValueEnum};
 use jiff::SignedDuration;
 use sluice_analysis::Environment;
+use sluice_analysis::providers::VARIABLES;
 use sluice_controller::failpoint::{self, Failpoint};
 use sluice_controller::lease::Terms;
 use sluice_controller::{Config, run};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Environment variables that metric providers know.
-const PROVIDER_VARIABLES: [&str; 1] = ["ARGO_ROLLOUTS_PROMETHEUS_ADDRESS"];
 
 /// Progressive delivery for Kubernetes: takes new versions from 0 % to 100 % of the traffic in steps, and back when they are
 /// bad. Serves the API of Argo Rollouts.
@@ -135,7 +133,7 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         Ok(text) => Some(Failpoint::parse(&text).map_err(anyhow::Error::msg)?),
         Err(_) => None,
     };
-    let variables = PROVIDER_VARIABLES
+    let variables = VARIABLES
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let in_a_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
@@ -154,6 +152,7 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         concurrency: flags.concurrency,
         environment: Environment {
             variables: variables.collect(),
+            web_identity_token: None,
         },
         allow_loopback: flags.allow_loopback_providers.unwrap_or(!in_a_pod),
         failpoint,

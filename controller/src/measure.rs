@@ -5,6 +5,7 @@
 //! redirects are not followed, bodies are cut off at the provider's limit while they come in, proxies of the environment are
 //! not used, and addresses that only mean something to this machine are refused, also when a name resolves to them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -14,24 +15,23 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde_json::Value;
-use sluice_analysis::{HttpRequest, HttpResponse, Measured, SecretRef, Secrets, TransportError, args, prepare};
+use sluice_analysis::{
+    Environment, HttpRequest, HttpResponse, Measured, Needs, Next, SecretRef, Secrets, TransportError, providers,
+};
 use sluice_crds::AnalysisRun;
 use sluice_machine::run::{self, MeasureKey, Taken};
-use tokio::sync::Semaphore;
 
 use crate::api::{self, CallError, READ_TIMEOUT};
 use crate::context::Context;
 use crate::metrics::PhaseLabel;
 use crate::queue::Key;
-
-/// Measurements under way at the same time: as many as Argo Rollouts has threads for them.
-const CONCURRENCY: usize = 30;
+use crate::turns::Turns;
 
 /// Sends measurements.
 #[derive(Debug)]
 pub struct Measurer {
     loopback: bool,
-    permits: Semaphore,
+    turns: Turns,
     /// Made when they are first needed: certificates of the system take a megabyte.
     strict: OnceLock<Option<reqwest::Client>>,
     insecure: OnceLock<Option<reqwest::Client>>,
@@ -53,7 +53,7 @@ impl Measurer {
     pub fn new(loopback: bool) -> Measurer {
         Measurer {
             loopback,
-            permits: Semaphore::new(CONCURRENCY),
+            turns: Turns::default(),
             strict: OnceLock::new(),
             insecure: OnceLock::new(),
         }
@@ -79,10 +79,10 @@ impl Measurer {
             return Err(TransportError::Connect);
         }
         let client = self.client(request.insecure).ok_or(TransportError::Tls)?;
-        let method = if request.method == "POST" {
-            reqwest::Method::POST
-        } else {
-            reqwest::Method::GET
+        let method = match request.method {
+            "POST" => reqwest::Method::POST,
+            "PUT" => reqwest::Method::PUT,
+            _ => reqwest::Method::GET,
         };
         let mut builder = client.request(method, url);
         for (name, value) in &request.headers {
@@ -138,13 +138,7 @@ pub fn start(context: &Arc<Context>, key: &Key, run: &Arc<AnalysisRun>, measure:
         let taken = work.await.unwrap_or_else(|_| {
             context.metrics.panics.inc();
             let measured = Measured::error("a defect in the controller ended this measurement");
-            let now = Timestamp::now();
-            Taken {
-                measured,
-                metadata: std::collections::BTreeMap::new(),
-                started_at: now,
-                finished_at: now,
-            }
+            taken(Timestamp::now(), measured)
         });
         let phase = taken.measured.phase.to_string();
         tracing::debug!(object = %key, metric = measure.metric, phase, "measured");
@@ -158,53 +152,102 @@ pub fn start(context: &Arc<Context>, key: &Key, run: &Arc<AnalysisRun>, measure:
 }
 
 async fn take(context: &Context, run: &AnalysisRun, key: &MeasureKey) -> Taken {
-    let permit = context.measurer.permits.acquire().await;
-    let started_at = Timestamp::now();
-    let ended = |measured, metadata| Taken {
-        measured,
-        metadata,
-        started_at,
-        finished_at: Timestamp::now(),
-    };
+    let begun_at = Timestamp::now();
     let Some(metric) = run::metric(run, key) else {
-        return ended(
-            Measured::error("the metric is no longer part of the run"),
-            std::collections::BTreeMap::new(),
-        );
+        return taken(begun_at, Measured::error("the metric is no longer part of the run"));
     };
     let arguments = run.spec.args.as_deref().unwrap_or_default();
     let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
-    let mut secrets = Secrets::default();
-    for reference in args::secret_refs(arguments) {
-        if let Some(value) = read_secret(context, namespace, &reference).await {
-            secrets.insert(reference, value);
-        }
-    }
-    let prepared = match prepare(started_at, metric, arguments, secrets, &context.config.environment) {
-        Ok(prepared) => prepared,
-        Err(measured) => return ended(measured, std::collections::BTreeMap::new()),
+    let secrets = read_secrets(context, namespace, &providers::needs(metric, arguments)).await;
+    let environment = environment(context).await;
+    let begun = providers::start(Timestamp::now(), metric, arguments, secrets, &environment);
+    let (mut measuring, mut next) = match begun {
+        Ok(begun) => begun,
+        Err(measured) => return taken(begun_at, measured),
     };
-    let answer = context.measurer.send(&prepared.request).await;
-    drop(permit);
-    ended(prepared.judge(answer), prepared.metadata())
+    let mut started_at = None;
+    let measured = loop {
+        let request = match next {
+            Next::Done(measured) => break measured,
+            Next::Run(_) => break Measured::error("Jobs are not supported yet"),
+            Next::Send(request) => request,
+            Next::SendAfter(after, request) => {
+                tokio::time::sleep(after).await;
+                request
+            }
+        };
+        let _turn = context.measurer.turns.take(&request.url).await;
+        started_at.get_or_insert_with(Timestamp::now);
+        let answer = context.measurer.send(&request).await;
+        next = measuring.hear(Timestamp::now(), answer);
+    };
+    Taken {
+        metadata: measuring.metadata(),
+        ..taken(started_at.unwrap_or(begun_at), measured)
+    }
 }
 
-/// The value of a key of a Secret, read for this measurement only. `None` where it cannot be read: the measurement then says
-/// which one it lacks.
-async fn read_secret(context: &Context, namespace: &str, reference: &SecretRef) -> Option<String> {
-    let path = format!("/api/v1/namespaces/{namespace}/secrets/{}", reference.name);
-    match api::call::<Value>(&context.client, api::get(&path), READ_TIMEOUT).await {
-        Ok(secret) => {
-            let data = secret.get("data")?.get(&reference.key).and_then(Value::as_str)?;
+/// A measurement that ends now.
+fn taken(started_at: Timestamp, measured: Measured) -> Taken {
+    Taken {
+        measured,
+        metadata: std::collections::BTreeMap::new(),
+        started_at,
+        finished_at: Timestamp::now(),
+    }
+}
+
+/// What providers may know, with the token that AWS wants read anew: it is changed every hour.
+async fn environment(context: &Context) -> Environment {
+    let mut environment = context.config.environment.clone();
+    if let Some(path) = environment.variables.get(providers::WEB_IDENTITY_TOKEN_FILE) {
+        environment.web_identity_token = tokio::fs::read_to_string(path).await.ok();
+    }
+    environment
+}
+
+/// The values of Secrets, read for this measurement only. What cannot be read is left out: the measurement then says what it
+/// lacks.
+async fn read_secrets(context: &Context, namespace: &str, needs: &Needs) -> Secrets {
+    let mut secrets = Secrets::default();
+    let names: BTreeSet<&str> = needs
+        .secrets
+        .iter()
+        .chain(&needs.settings)
+        .map(|wanted| wanted.name.as_str())
+        .collect();
+    for name in names {
+        let Some(secret) = read_secret(context, namespace, name).await else {
+            continue;
+        };
+        let value = |wanted: &SecretRef| {
+            let data = secret.get("data")?.get(&wanted.key).and_then(Value::as_str)?;
             let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
             String::from_utf8(bytes).ok()
+        };
+        for wanted in needs.secrets.iter().filter(|wanted| wanted.name == name) {
+            if let Some(value) = value(wanted) {
+                secrets.insert(wanted.clone(), value);
+            }
         }
+        for wanted in needs.settings.iter().filter(|wanted| wanted.name == name) {
+            if let Some(value) = value(wanted) {
+                secrets.insert_setting(wanted.clone(), value);
+            }
+        }
+    }
+    secrets
+}
+
+async fn read_secret(context: &Context, namespace: &str, name: &str) -> Option<Value> {
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+    match api::call::<Value>(&context.client, api::get(&path), READ_TIMEOUT).await {
+        Ok(secret) => Some(secret),
         Err(CallError::Forbidden(_)) => {
             let about = format!("reading Secrets in namespace {namespace}");
             let text = format!(
-                "an AnalysisRun needs Secret {}: grant get on it to the controller in this namespace (a Role with \
-                 resourceNames is enough)",
-                reference.name
+                "an AnalysisRun needs Secret {name}: grant get on it to the controller in this namespace (a Role with \
+                 resourceNames is enough)"
             );
             context.notices.raise(&about, text);
             None

@@ -14,6 +14,9 @@ use sluice_crds::{Argument, Metric, PodTemplateHashOf, RolloutAnalysisArgument};
 
 pub use field_path::{FieldPathError, field};
 
+/// What stands in place of a secret.
+pub const HIDDEN: &str = "*****";
+
 /// Why arguments cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgError {
@@ -79,20 +82,34 @@ pub struct SecretRef {
     pub key: String,
 }
 
-/// Values of secrets, for one measurement. `Debug` shows how many there are and no more.
+/// Values that were read of Secrets, for one measurement. `Debug` shows how many there are and no more.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<SecretRef, String>);
+pub struct Secrets {
+    values: BTreeMap<SecretRef, String>,
+    settings: BTreeMap<SecretRef, String>,
+}
 
 impl Secrets {
-    /// Adds a value that was read.
+    /// Adds a value that was read and is shown nowhere.
     pub fn insert(&mut self, reference: SecretRef, value: String) {
-        self.0.insert(reference, value);
+        self.values.insert(reference, value);
+    }
+
+    /// Adds a value that was read of a Secret and is no secret, such as the address of a service.
+    pub fn insert_setting(&mut self, reference: SecretRef, value: String) {
+        self.settings.insert(reference, value);
+    }
+
+    /// A value of either kind.
+    pub fn get(&self, reference: &SecretRef) -> Option<&str> {
+        let value = self.values.get(reference).or_else(|| self.settings.get(reference));
+        value.map(String::as_str)
     }
 
     /// The text with every secret value, as it is and as JSON and Go quote it, replaced by `*****`.
     pub fn scrub(&self, text: &str) -> String {
         let mut values: Vec<String> = Vec::new();
-        for value in self.0.values().filter(|value| !value.is_empty()) {
+        for value in self.values.values().filter(|value| !value.is_empty()) {
             let quoted = Value::from(value.as_str()).to_string();
             values.push(quoted[1..quoted.len() - 1].to_owned());
             values.push(value.clone());
@@ -103,13 +120,13 @@ impl Secrets {
         values
             .iter()
             .filter(|value| !value.is_empty())
-            .fold(text.to_owned(), |text, value| text.replace(value, "*****"))
+            .fold(text.to_owned(), |text, value| text.replace(value, HIDDEN))
     }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets({} values)", self.0.len())
+        write!(f, "Secrets({} values)", self.values.len())
     }
 }
 
@@ -249,7 +266,7 @@ fn values(args: &[Argument], secrets: Option<&Secrets>) -> Result<BTreeMap<Strin
             (Some(_), Some(_), _) => return Err(ArgError::Several(arg.name.clone())),
             (Some(value), None, _) => value.clone(),
             (None, Some(reference), Some(secrets)) => {
-                let Some(value) = secrets.0.get(&reference) else {
+                let Some(value) = secrets.values.get(&reference) else {
                     let SecretRef { name: secret, key } = reference;
                     let arg = arg.name.clone();
                     return Err(ArgError::Secret { arg, secret, key });

@@ -1,15 +1,17 @@
 //! Conditions: what makes a measurement successful or failed.
 //!
-//! A condition is an expression in the language of expr-lang.org over `result`, what the query returned: a number, or a
-//! list of numbers. The functions `asInt`, `asFloat`, `isNaN`, `isInf`, `isNil` and `default` are those of Argo Rollouts.
+//! A condition is an expression in the language of expr-lang.org over `result`, what the query returned: a number, a
+//! list of numbers, or what JSON can say. The functions `asInt`, `asFloat`, `isNaN`, `isInf`, `isNil` and `default` are those
+//! of Argo Rollouts.
 //!
 //! # Guarantees
 //! - Parsing and judging end, soon, on any source and any answer, and never panic: source, tokens, nesting, values and work
 //!   are bounded, and what could grow without bound (`let`, ranges, maps, `repeat`, `replace`, dates) is refused by name.
 //! - **Missing data is never a verdict.** An empty answer, NaN and infinity prove nothing, neither success nor failure, unless
 //!   an expression itself looks for them: `len`, `isNil`, `default`, `nil` or `??` for the empty answer, `isNaN` for NaN,
-//!   `isInf` for infinity. Otherwise judging is an error ([`Problem::NoData`]), whatever the expression would say. This is
-//!   stricter than Argo Rollouts, where `result[0] < 0.05` fails on NaN and a metric without conditions succeeds on nothing.
+//!   `isInf` for infinity. Otherwise judging is an error ([`Problem::NoData`]), whatever the expression would say. A field or
+//!   an item that a condition names outright (`result.errors`) must be there too. This is stricter than Argo Rollouts, where
+//!   `result[0] < 0.05` fails on NaN and a metric without conditions succeeds on nothing.
 //!
 //! # Verdicts
 //! | success condition | failure condition | verdict |
@@ -21,6 +23,7 @@
 //! | true / false | false | Successful / Inconclusive |
 
 mod functions;
+mod paths;
 mod scan;
 
 use expr::{Program, Value};
@@ -37,6 +40,9 @@ pub enum Reading {
     Number(f64),
     /// A list of numbers, at most [`MAX_NUMBERS`].
     Numbers(Vec<f64>),
+    /// Anything else that JSON can say, with at most [`MAX_NUMBERS`] values in it. All numbers are floating point, as in Argo
+    /// Rollouts.
+    Json(serde_json::Value),
 }
 
 /// What the conditions say of a reading.
@@ -110,7 +116,7 @@ pub enum Problem {
 }
 
 /// How data are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoData {
     /// No number at all.
     #[error("the query returned an empty result (a condition that is to accept this tests for it: `len(result) == 0`)")]
@@ -121,6 +127,9 @@ pub enum NoData {
     /// A number is infinite.
     #[error("the query returned an infinite number (a condition that is to accept this tests for it: `isInf(...)`)")]
     Infinite,
+    /// A field or an item that a condition names is not there.
+    #[error("the answer has no `{0}` (a condition that is to accept this tests for it: `isNil({0})`)")]
+    Absent(String),
 }
 
 impl Conditions {
@@ -181,12 +190,20 @@ impl Conditions {
                 .any(|c| test(&c.facts))
         };
         let numbers = reading.numbers();
-        if numbers.is_empty() && !tested(|facts| facts.tests_empty) {
+        if reading.is_empty() && !tested(|facts| facts.tests_empty) {
             Some(NoData::Empty)
         } else if numbers.iter().any(|number| number.is_nan()) && !tested(|facts| facts.tests_nan) {
             Some(NoData::NaN)
         } else if numbers.iter().any(|number| number.is_infinite()) && !tested(|facts| facts.tests_infinite) {
             Some(NoData::Infinite)
+        } else if let Reading::Json(value) = reading
+            && !tested(|facts| facts.tests_empty)
+        {
+            [&self.success, &self.failure]
+                .into_iter()
+                .flatten()
+                .find_map(|condition| paths::absent(&condition.facts.paths, value))
+                .map(NoData::Absent)
         } else {
             None
         }
@@ -194,10 +211,36 @@ impl Conditions {
 }
 
 impl Reading {
-    fn numbers(&self) -> &[f64] {
+    /// A JSON value as a reading; `None` where it has too many values in it.
+    pub fn json(value: serde_json::Value) -> Option<Reading> {
+        (count(&value) <= MAX_NUMBERS).then_some(match value.as_f64() {
+            Some(number) => Reading::Number(number),
+            None => Reading::Json(value),
+        })
+    }
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
         match self {
-            Reading::Number(number) => std::slice::from_ref(number),
-            Reading::Numbers(numbers) => numbers,
+            Reading::Numbers(numbers) => numbers.is_empty(),
+            Reading::Json(serde_json::Value::Null) => true,
+            Reading::Json(serde_json::Value::Array(items)) => items.is_empty(),
+            Reading::Json(serde_json::Value::Object(fields)) => fields.is_empty(),
+            Reading::Json(serde_json::Value::String(text)) => text.is_empty(),
+            Reading::Number(_) | Reading::Json(_) => false,
+        }
+    }
+
+    /// All numbers in it. JSON has no NaN and no infinity; servers write them as texts, which `asFloat` reads again.
+    fn numbers(&self) -> Vec<f64> {
+        match self {
+            Reading::Number(number) => vec![*number],
+            Reading::Numbers(numbers) => numbers.clone(),
+            Reading::Json(value) => {
+                let mut numbers = Vec::new();
+                add_unusual(value, &mut numbers);
+                numbers
+            }
         }
     }
 
@@ -205,6 +248,7 @@ impl Reading {
         match self {
             Reading::Number(number) => Value::Float(*number),
             Reading::Numbers(numbers) => Value::Array(numbers.iter().copied().map(Value::Float).collect()),
+            Reading::Json(value) => of_json(value),
         }
     }
 
@@ -213,7 +257,52 @@ impl Reading {
         match self {
             Reading::Number(_) => "`result` is a number".to_owned(),
             Reading::Numbers(numbers) => format!("`result` is a list of {}", numbers.len()),
+            Reading::Json(value) => match value {
+                serde_json::Value::Null => "`result` is nil".to_owned(),
+                serde_json::Value::Bool(_) => "`result` is true or false".to_owned(),
+                serde_json::Value::Number(_) => "`result` is a number".to_owned(),
+                serde_json::Value::String(_) => "`result` is a text".to_owned(),
+                serde_json::Value::Array(items) => format!("`result` is a list of {}", items.len()),
+                serde_json::Value::Object(_) => "`result` is an object".to_owned(),
+            },
         }
+    }
+}
+
+/// How many values there are in a value, itself included.
+fn count(value: &serde_json::Value) -> usize {
+    1 + match value {
+        serde_json::Value::Array(items) => items.iter().map(count).sum(),
+        serde_json::Value::Object(fields) => fields.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// Adds the numbers that are not finite, which JSON has as texts only.
+fn add_unusual(value: &serde_json::Value, numbers: &mut Vec<f64>) {
+    match value {
+        serde_json::Value::String(text) => {
+            numbers.extend(text.trim().parse::<f64>().ok().filter(|number| !number.is_finite()));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| add_unusual(item, numbers)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|item| add_unusual(item, numbers)),
+        _ => {}
+    }
+}
+
+fn of_json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        serde_json::Value::String(text) => Value::String(text.clone()),
+        serde_json::Value::Array(items) => Value::Array(items.iter().map(of_json).collect()),
+        serde_json::Value::Object(fields) => Value::Map(
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), of_json(value)))
+                .collect(),
+        ),
     }
 }
 

@@ -8,6 +8,7 @@
 use super::{
     Problem,
     functions::{FUNCTIONS, takes_predicate},
+    paths,
 };
 
 /// Longest source, in bytes. The longest condition found in public templates has about 600.
@@ -27,7 +28,7 @@ const MAX_QUESTIONS: usize = 8;
 const MAX_PATTERN_BYTES: usize = 128;
 
 /// What the scan found out about a condition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// How many tokens there are.
     pub tokens: usize,
@@ -37,10 +38,12 @@ pub(super) struct Facts {
     pub tests_nan: bool,
     /// It uses `isInf`.
     pub tests_infinite: bool,
+    /// The parts of the answer that it names outright.
+    pub paths: Vec<Vec<paths::Step>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'s> {
+pub(super) enum Token<'s> {
     Name(&'s str),
     Number(&'s str),
     /// A string with its quotes.
@@ -76,6 +79,7 @@ pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
     }
     let mut facts = Facts {
         tokens: tokens.len(),
+        paths: paths::written(&tokens),
         ..Facts::default()
     };
     for (at, token) in tokens.iter().enumerate() {

@@ -1,26 +1,64 @@
 //! One file for each metric provider.
 //!
-//! A provider turns a metric whose arguments are filled in into an [`HttpRequest`], and the answer into a [`Reading`], which
-//! the metric's conditions judge. [`prepare`] does the whole of it for one measurement.
+//! A provider turns a metric whose arguments are filled in into requests, and what comes back into a [`Found`], which the
+//! metric's conditions judge. [`start`] begins one measurement; whoever holds it sends what it asks for and tells it what came
+//! back ([`Measuring::hear`]) until it is done:
+//!
+//! ```text
+//! start ──> Next::Send(request) ──hear(answer)──> Next::Send ... ──hear──> Next::Done(Measured)
+//! ```
+//!
+//! Nothing of a measurement is kept anywhere else: after a crash it is taken again from its beginning.
 
+mod aws;
+mod json_path;
+mod oauth2;
 pub mod prometheus;
+mod shared;
+mod talk;
+#[cfg(test)]
+mod testing;
 mod time;
+mod web;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use sluice_crds::{AnalysisPhase, Argument, Metric};
+use serde_json::Value;
+use sluice_crds::{AnalysisPhase, Argument, Metric, MetricProvider};
 
-use crate::args::{self, Secrets};
+use crate::args::{self, SecretRef, Secrets};
 use crate::conditions::{Conditions, Reading, Verdict};
 use crate::{HttpRequest, HttpResponse, TransportError, text};
+use talk::{Say, Talk};
+
+/// Most requests of one measurement: Kayenta is asked every 15 s for up to an hour.
+const MAX_REQUESTS: usize = 250;
 
 /// What a provider may know beside the metric.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// Environment variables that providers know, for example `ARGO_ROLLOUTS_PROMETHEUS_ADDRESS`.
+    /// Environment variables that providers know, for example `ARGO_ROLLOUTS_PROMETHEUS_ADDRESS`: those of [`VARIABLES`].
     pub variables: BTreeMap<String, String>,
+    /// What stands in the file that `AWS_WEB_IDENTITY_TOKEN_FILE` names, read for this measurement. A secret.
+    pub web_identity_token: Option<String>,
 }
+
+/// Names of the environment variables that providers look at.
+pub const VARIABLES: &[&str] = &[
+    prometheus::ADDRESS_VARIABLE,
+    aws::ACCESS_KEY,
+    aws::SECRET_KEY,
+    aws::SESSION_TOKEN,
+    aws::REGION,
+    aws::DEFAULT_REGION,
+    aws::ROLE,
+    aws::ROLE_SESSION,
+    WEB_IDENTITY_TOKEN_FILE,
+];
+/// The environment variable with the path of the token for AWS.
+pub const WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
 /// A measurement as a provider judged it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +75,7 @@ pub struct Measured {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// The metric's provider, or a field of it, is not served.
-    #[error("{0} is not supported yet")]
+    #[error("{0}")]
     Unsupported(String),
     /// Something in the metric is wrong.
     #[error("{path}: {problem}")]
@@ -58,109 +96,166 @@ pub struct Found {
     pub reading: Reading,
 }
 
-/// A measurement that is ready to be taken. Holds secrets: `Debug` shows the metric's name only.
-#[derive(Clone)]
-pub struct Prepared {
-    /// The request to send.
-    pub request: HttpRequest,
-    metric: Metric,
-    secrets: Secrets,
+/// What must be read of Secrets in the run's namespace before a measurement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Values that are shown nowhere.
+    pub secrets: BTreeSet<SecretRef>,
+    /// Values beside them that are no secrets, such as the address of a service.
+    pub settings: BTreeSet<SecretRef>,
 }
 
-/// Fills in the arguments and makes the request. Where that is not possible, the measurement is over and is an Error.
-pub fn prepare(
+/// A Job that measures by its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobWish {
+    /// Labels and annotations from the metric: an `ObjectMeta`, or null.
+    pub metadata: Value,
+    /// The `JobSpec` from the metric.
+    pub spec: Value,
+}
+
+/// What a measurement needs next.
+#[derive(Debug)]
+pub enum Next {
+    /// Send a request, and tell what came back.
+    Send(HttpRequest),
+    /// Send a request after some time, and tell what came back.
+    SendAfter(Duration, HttpRequest),
+    /// Run a Job to its end; that is the measurement.
+    Run(JobWish),
+    /// It is over.
+    Done(Measured),
+}
+
+/// A measurement under way. Holds secrets: `Debug` shows the metric's name only.
+pub struct Measuring {
+    metric: Metric,
+    secrets: Secrets,
+    talk: Box<dyn Talk>,
+    requests: usize,
+}
+
+/// What must be read before `metric` can be measured.
+pub fn needs(metric: &Metric, arguments: &[Argument]) -> Needs {
+    let mut needs = Needs {
+        secrets: args::secret_refs(arguments),
+        settings: BTreeSet::new(),
+    };
+    if let Ok(metric) = args::resolve(metric, arguments, None)
+        && let Ok(provider) = provider(&metric)
+    {
+        provider.add_needs(&mut needs);
+    }
+    needs
+}
+
+/// Fills in the arguments and begins a measurement. Where that is not possible, the measurement is over and is an Error.
+pub fn start(
     now: Timestamp,
     metric: &Metric,
     arguments: &[Argument],
     secrets: Secrets,
     environment: &Environment,
-) -> Result<Prepared, Measured> {
+) -> Result<(Measuring, Next), Measured> {
     let error = |text: String| Measured::error(&secrets.scrub(&text));
     let resolved = args::resolve(metric, arguments, Some(&secrets)).map_err(|problem| error(problem.to_string()))?;
-    let request = request(now, &resolved, environment).map_err(|problem| error(problem.to_string()))?;
-    Ok(Prepared {
-        request,
+    let talk = provider(&resolved)
+        .and_then(|provider| {
+            provider.talk(&Context {
+                now,
+                environment,
+                secrets: &secrets,
+            })
+        })
+        .map_err(|problem| error(problem.to_string()))?;
+    let mut measuring = Measuring {
         metric: resolved,
         secrets,
-    })
+        talk,
+        requests: 0,
+    };
+    let said = measuring.talk.start(now);
+    let next = measuring.next(said);
+    Ok((measuring, next))
 }
 
-impl Prepared {
-    /// Judges what came back.
-    pub fn judge(&self, answer: Result<HttpResponse, TransportError>) -> Measured {
-        measure(&self.metric, answer, &self.secrets)
+impl Measuring {
+    /// Takes in what came back and says what comes next. Total: whatever it is, the measurement goes on or ends.
+    pub fn hear(&mut self, now: Timestamp, answer: Result<HttpResponse, TransportError>) -> Next {
+        match answer {
+            Err(error) => Next::Done(Measured::error(&error.to_string())),
+            Ok(response) => {
+                let said = self.talk.hear(now, &response);
+                self.next(said)
+            }
+        }
     }
 
-    /// What users may want to know about the metric as it was measured, for `metadata` of its result.
+    /// What users may want to know about the metric as it was measured, for `metadata` of its result, under Argo's names.
     pub fn metadata(&self) -> BTreeMap<String, String> {
-        metadata(&self.metric, &self.secrets)
+        let shown = |(name, text): (&str, &str)| (name.to_owned(), text::bounded(&self.secrets.scrub(text)));
+        provider(&self.metric)
+            .ok()
+            .and_then(Provider::query)
+            .map(shown)
+            .into_iter()
+            .collect()
+    }
+
+    fn next(&mut self, said: Result<Say, String>) -> Next {
+        self.requests += 1;
+        let measured = match said {
+            Err(text) => Measured::error(&text),
+            Ok(Say::Send(_) | Say::SendAfter(..)) if self.requests > MAX_REQUESTS => {
+                Measured::error("the provider has no result yet: it is given up")
+            }
+            Ok(Say::Send(request)) => return Next::Send(request),
+            Ok(Say::SendAfter(after, request)) => return Next::SendAfter(after, request),
+            Ok(Say::Run(wish)) => return Next::Run(wish),
+            Ok(Say::Found(found)) => judged(&self.metric, &found),
+            Ok(Say::Judged { phase, value, message }) => Measured { phase, value, message },
+        };
+        Next::Done(self.shown(measured))
+    }
+
+    /// A measurement as it may be seen: without secrets, and not too long.
+    fn shown(&self, measured: Measured) -> Measured {
+        let hidden = self.talk.hidden();
+        let clean = |text: String| {
+            let text = hidden
+                .iter()
+                .filter(|hidden| !hidden.is_empty())
+                .fold(text, |text, hidden| text.replace(hidden, args::HIDDEN));
+            text::bounded(&self.secrets.scrub(&text))
+        };
+        Measured {
+            phase: measured.phase,
+            value: measured.value.map(clean),
+            message: measured.message.map(clean),
+        }
     }
 }
 
-impl std::fmt::Debug for Prepared {
+impl std::fmt::Debug for Measuring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared")
+        f.debug_struct("Measuring")
             .field("metric", &self.metric.name)
             .finish_non_exhaustive()
     }
 }
 
-/// The request that measures `metric` at `now`. The metric's arguments are filled in already.
-pub fn request(now: Timestamp, metric: &Metric, environment: &Environment) -> Result<HttpRequest, ProviderError> {
-    match (&metric.provider.prometheus, unsupported(metric)) {
-        (_, Some(error)) => Err(error),
-        (Some(prometheus), None) => prometheus::request(now, prometheus, environment),
-        (None, None) => Err(none()),
-    }
-}
-
-/// Judges an answer by the metric's conditions. Total: whatever came back becomes a phase. No text of the result contains a
-/// value of `secrets`.
-pub fn measure(metric: &Metric, answer: Result<HttpResponse, TransportError>, secrets: &Secrets) -> Measured {
-    let response = match answer {
-        Ok(response) => response,
-        Err(error) => return Measured::error(&error.to_string()),
-    };
-    let found = match (&metric.provider.prometheus, unsupported(metric)) {
-        (_, Some(error)) => Err(error.to_string()),
-        (Some(_), None) => prometheus::read(&response),
-        (None, None) => Err(none().to_string()),
-    };
-    match found {
-        Ok(found) => judged(metric, &found, secrets),
-        Err(error) => Measured::error(&secrets.scrub(&error)),
-    }
-}
-
-/// What users may want to know about the metric as it was measured, for `metadata` of its result, under Argo's names.
-pub fn metadata(metric: &Metric, secrets: &Secrets) -> BTreeMap<String, String> {
-    let query = metric
-        .provider
-        .prometheus
-        .as_ref()
-        .and_then(|prometheus| prometheus.query.as_deref());
-    let entry = |query: &str| {
-        (
-            "ResolvedPrometheusQuery".to_owned(),
-            text::bounded(&secrets.scrub(query)),
-        )
-    };
-    query.map(entry).into_iter().collect()
-}
-
 /// All problems of a metric's provider that show without asking it. Texts with an open `{{...}}` are not looked at.
 pub fn problems(metric: &Metric) -> Vec<ProviderError> {
-    match (&metric.provider.prometheus, unsupported(metric)) {
-        (_, Some(error)) => vec![error],
-        (Some(prometheus), None) => prometheus::problems(prometheus),
-        (None, None) => vec![none()],
+    match provider(metric) {
+        Ok(provider) => provider.problems(),
+        Err(problem) => vec![problem],
     }
 }
 
 /// The names of the providers that a metric gives.
-pub fn providers(metric: &Metric) -> Vec<String> {
+pub fn names(metric: &Metric) -> Vec<String> {
     match serde_json::to_value(&metric.provider) {
-        Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+        Ok(Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
         _ => Vec::new(),
     }
 }
@@ -176,7 +271,7 @@ impl Measured {
     }
 }
 
-fn judged(metric: &Metric, found: &Found, secrets: &Secrets) -> Measured {
+fn judged(metric: &Metric, found: &Found) -> Measured {
     let conditions = Conditions::parse(metric.success_condition.as_deref(), metric.failure_condition.as_deref());
     let verdict = match conditions {
         Ok(conditions) => conditions.judge(&found.reading).map_err(|error| error.to_string()),
@@ -186,32 +281,71 @@ fn judged(metric: &Metric, found: &Found, secrets: &Secrets) -> Measured {
         Ok(Verdict::Successful) => (AnalysisPhase::Successful, None),
         Ok(Verdict::Failed) => (AnalysisPhase::Failed, None),
         Ok(Verdict::Inconclusive) => (AnalysisPhase::Inconclusive, None),
-        Err(message) => (AnalysisPhase::Error, Some(text::bounded(&secrets.scrub(&message)))),
+        Err(message) => (AnalysisPhase::Error, Some(message)),
     };
     Measured {
         phase,
-        value: Some(text::bounded(&secrets.scrub(&found.text))),
+        value: Some(found.text.clone()),
         message,
     }
 }
 
-/// The first provider that is given and not served, or a second one.
-fn unsupported(metric: &Metric) -> Option<ProviderError> {
-    let given = providers(metric);
-    if given.len() > 1 {
-        let problem = format!("multiple providers specified ({}): give exactly one", given.join(", "));
-        return Some(ProviderError::Invalid {
-            path: "provider".to_owned(),
-            problem,
-        });
-    }
-    let name = given.into_iter().find(|name| name != "prometheus")?;
-    Some(ProviderError::Unsupported(format!("provider.{name}")))
+/// What a provider is given for one measurement.
+struct Context<'c> {
+    now: Timestamp,
+    environment: &'c Environment,
+    secrets: &'c Secrets,
 }
 
-fn none() -> ProviderError {
-    ProviderError::Invalid {
+/// What every provider can do. The metric's arguments are filled in, but for those of Secrets where it is only checked.
+trait Provider {
+    /// All problems that show without asking anybody. Texts with an open `{{...}}` are not looked at.
+    fn problems(&self) -> Vec<ProviderError>;
+
+    /// Adds what must be read of Secrets beside the metric's arguments.
+    fn add_needs(&self, _needs: &mut Needs) {}
+
+    /// The query as it is sent, under the name that it has in a result's metadata.
+    fn query(&self) -> Option<(&'static str, &str)> {
+        None
+    }
+
+    /// Begins a measurement.
+    fn talk(&self, context: &Context<'_>) -> Result<Box<dyn Talk>, ProviderError>;
+}
+
+/// The one provider of a metric.
+fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
+    let invalid = |problem: String| ProviderError::Invalid {
         path: "provider".to_owned(),
-        problem: "no provider specified: give one, for example prometheus".to_owned(),
+        problem,
+    };
+    let given = names(metric);
+    if given.len() > 1 {
+        let given = given.join(", ");
+        return Err(invalid(format!(
+            "multiple providers specified ({given}): give exactly one"
+        )));
+    }
+    let MetricProvider { prometheus, web, .. } = &metric.provider;
+    let known: [Option<&dyn Provider>; 2] = [
+        prometheus.as_ref().map(|metric| metric as &dyn Provider),
+        web.as_ref().map(|metric| metric as &dyn Provider),
+    ];
+    if let Some(provider) = known.into_iter().flatten().next() {
+        return Ok(provider);
+    }
+    match given.first().map(String::as_str) {
+        None => Err(invalid(
+            "no provider specified: give one, for example prometheus".to_owned(),
+        )),
+        Some("plugin") => Err(ProviderError::Unsupported(
+            "provider.plugin: there is no interface for plugins: serve the value over HTTP and use provider.web, or compute \
+             it in a Job (provider.job)"
+                .to_owned(),
+        )),
+        Some(other) => Err(ProviderError::Unsupported(format!(
+            "provider.{other} is not supported yet"
+        ))),
     }
 }

@@ -6,42 +6,90 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use sluice_crds::{BasicAuth, PrometheusMetric, PrometheusRangeQuery};
+use sluice_crds::{Authentication, BasicAuth, PrometheusMetric, PrometheusRangeQuery};
 
-use super::{Environment, Found, ProviderError, time};
+use super::shared::{self, check_address, has_header, non_empty, quoted, shown};
+use super::talk::{Once, Talk};
+use super::{Context, Environment, Found, Provider, ProviderError, aws, oauth2, time};
 use crate::args::is_open;
 use crate::conditions::{MAX_NUMBERS, Reading};
 use crate::{HttpRequest, HttpResponse, duration};
 
 /// Environment variable with the address where a metric gives none.
 pub const ADDRESS_VARIABLE: &str = "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS";
-/// Largest answer that is read: 1,000 series with twenty labels each have about half of it.
-pub const BODY_LIMIT: usize = 1024 * 1024;
 /// Most series in an answer. A query that returns more was meant to be aggregated.
 pub const MAX_SERIES: usize = 1_000;
 /// Time-out where a metric gives none, as in Argo Rollouts.
 const DEFAULT_TIMEOUT_SECS: i64 = 30;
-/// Longest time-out: Prometheus itself gives up after 2 minutes by default.
-const MAX_TIMEOUT_SECS: i64 = 300;
-/// Longest error text that is read from an answer; it echoes the query.
-const MAX_ERROR_CHARS: usize = 600;
+const EXAMPLE: &str = "http://prometheus.monitoring:9090";
 
-/// The request of an instant query, or of a range query that ends at or before `now`.
-pub fn request(
-    now: Timestamp,
-    metric: &PrometheusMetric,
-    environment: &Environment,
-) -> Result<HttpRequest, ProviderError> {
+impl Provider for PrometheusMetric {
+    fn problems(&self) -> Vec<ProviderError> {
+        let mut problems = Vec::new();
+        if let Some(address) = non_empty(self.address.as_ref()).filter(|address| !is_open(address)) {
+            problems.extend(checked(address).err());
+        }
+        problems.extend(query(self).err());
+        problems.extend(timeout(self).err());
+        problems.extend(headers(self).err());
+        problems.extend(self.authentication.iter().flat_map(authentication_problems));
+        if let Some(range) = &self.range_query
+            && ![&range.start, &range.end, &range.step]
+                .into_iter()
+                .flatten()
+                .any(|text| is_open(text))
+        {
+            problems.extend(range_form(Timestamp::UNIX_EPOCH, range).err());
+        }
+        problems
+    }
+
+    fn query(&self) -> Option<(&'static str, &str)> {
+        Some(("ResolvedPrometheusQuery", self.query.as_deref()?))
+    }
+
+    fn talk(&self, context: &Context<'_>) -> Result<Box<dyn Talk>, ProviderError> {
+        let authentication = self.authentication.as_ref();
+        if let Some(problem) = authentication.and_then(|given| authentication_problems(given).into_iter().next()) {
+            return Err(problem);
+        }
+        let request = request(context.now, self, context.environment)?;
+        let insecure = request.insecure;
+        let once = Box::new(Once { request, read });
+        let Some(authentication) = authentication else {
+            return Ok(once);
+        };
+        if let Some(config) = &authentication.oauth2 {
+            return Ok(Box::new(oauth2::WithToken::new(config, insecure, once)));
+        }
+        match &authentication.sigv4 {
+            Some(config) => {
+                let account = aws::Account {
+                    region: non_empty(config.region.as_ref()),
+                    role: non_empty(config.role_arn.as_ref()),
+                };
+                let signed = aws::Signed::new("aps", account, context.environment, once);
+                let signed = signed.map_err(|problem| invalid("authentication.sigv4", &problem))?;
+                Ok(Box::new(signed))
+            }
+            None => Ok(once),
+        }
+    }
+}
+
+/// The request of an instant query, or of a range query that ends at or before `now`. It has no signature and no token yet.
+fn request(now: Timestamp, metric: &PrometheusMetric, environment: &Environment) -> Result<HttpRequest, ProviderError> {
     let configured = environment.variables.get(ADDRESS_VARIABLE).map(String::as_str);
     let configured = configured.filter(|address| !address.is_empty());
     let Some(address) = non_empty(metric.address.as_ref()).or(configured) else {
         let problem = format!("no address: give one, or set {ADDRESS_VARIABLE} for the controller");
         return Err(invalid("address", &problem));
     };
-    check_address(address)?;
+    checked(address)?;
     let mut form = vec![("query", query(metric)?.to_owned())];
     let path = match &metric.range_query {
         None => "query",
@@ -61,28 +109,8 @@ pub fn request(
         ),
         timeout: timeout(metric)?,
         insecure: metric.insecure.unwrap_or(false),
-        body_limit: BODY_LIMIT,
+        body_limit: shared::BODY_LIMIT,
     })
-}
-
-/// All problems that show without the controller's environment. Texts with an open `{{...}}` are not looked at.
-pub fn problems(metric: &PrometheusMetric) -> Vec<ProviderError> {
-    let mut problems = Vec::new();
-    if let Some(address) = non_empty(metric.address.as_ref()).filter(|address| !is_open(address)) {
-        problems.extend(check_address(address).err());
-    }
-    problems.extend(query(metric).err());
-    problems.extend(timeout(metric).err());
-    problems.extend(headers(metric).err());
-    if let Some(range) = &metric.range_query
-        && ![&range.start, &range.end, &range.step]
-            .into_iter()
-            .flatten()
-            .any(|text| is_open(text))
-    {
-        problems.extend(range_form(Timestamp::UNIX_EPOCH, range).err());
-    }
-    problems
 }
 
 /// Reads an answer. The error says why it is none; texts in it come from the server and are bounded.
@@ -145,18 +173,12 @@ struct Data {
 
 /// An error answer, with Prometheus' own words where it has any: they say what is wrong with a query.
 fn refused(status: u16, answer: Option<&Answer>) -> String {
-    let clean = |text: &str| -> String {
-        text.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(MAX_ERROR_CHARS)
-            .collect()
-    };
     let said = answer.and_then(|answer| {
         let text = answer.error.as_deref()?;
         Some(format!(
             " ({}): {}",
-            clean(answer.error_type.as_deref().unwrap_or("no error type")),
-            clean(text)
+            quoted(answer.error_type.as_deref().unwrap_or("no error type")),
+            quoted(text)
         ))
     });
     let hint = match status {
@@ -206,109 +228,78 @@ fn list(numbers: Vec<f64>) -> Result<Found, String> {
     })
 }
 
-/// A number as Go prints it without exponent, which is how Argo Rollouts shows values.
-fn shown(number: f64) -> String {
-    if number == f64::INFINITY {
-        "+Inf".to_owned()
-    } else if number == f64::NEG_INFINITY {
-        "-Inf".to_owned()
-    } else {
-        number.to_string()
-    }
-}
-
-fn non_empty(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|text| !text.is_empty())
-}
-
 fn query(metric: &PrometheusMetric) -> Result<&str, ProviderError> {
     let query = metric.query.as_deref().filter(|query| !query.trim().is_empty());
     query.ok_or_else(|| invalid("query", "is empty: give a PromQL query"))
 }
 
-fn check_address(address: &str) -> Result<(), ProviderError> {
-    let wrong = |problem: &str| Err(invalid("address", problem));
-    let rest = match address.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
-        _ => return wrong("must be a URL with http:// or https://, for example http://prometheus.monitoring:9090"),
-    };
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.contains('@') {
-        return wrong("must not contain a user name or password: use authentication.basicAuth");
-    }
-    if rest.contains(['?', '#', '\\']) || rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return wrong("must be scheme, host, port and path only: no spaces, `?`, `#` or `\\`");
-    }
-    if host.is_empty() || host.starts_with(':') {
-        return wrong("has no host, for example http://prometheus.monitoring:9090");
-    }
-    Ok(())
+fn checked(address: &str) -> Result<(), ProviderError> {
+    check_address(address, EXAMPLE).map_err(|problem| invalid("address", &problem))
 }
 
 fn timeout(metric: &PrometheusMetric) -> Result<Duration, ProviderError> {
-    match metric.timeout.unwrap_or(DEFAULT_TIMEOUT_SECS) {
-        secs @ 1..=MAX_TIMEOUT_SECS => Ok(Duration::from_secs(secs.unsigned_abs())),
-        secs => Err(invalid(
-            "timeout",
-            &format!("is {secs}, it must be between 1 and {MAX_TIMEOUT_SECS} seconds"),
-        )),
-    }
+    shared::timeout(metric.timeout.unwrap_or(DEFAULT_TIMEOUT_SECS)).map_err(|problem| invalid("timeout", &problem))
 }
 
 fn headers(metric: &PrometheusMetric) -> Result<Vec<(String, String)>, ProviderError> {
-    let mut headers = vec![(
+    let own = ["content-type"];
+    let given = shared::headers(metric.headers.as_ref(), &own).map_err(|(field, problem)| invalid(&field, &problem))?;
+    let form = (
         "Content-Type".to_owned(),
         "application/x-www-form-urlencoded".to_owned(),
-    )];
-    for (at, header) in metric.headers.iter().flatten().enumerate() {
-        let (key, value) = (&header.key, &header.value);
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if !is_open(key) && (key.is_empty() || !key.chars().all(token)) {
-            return Err(invalid(&format!("headers[{at}].key"), "is not the name of a header"));
-        }
-        if value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(invalid(
-                &format!("headers[{at}].value"),
-                "must not contain line breaks or control characters",
-            ));
-        }
-        if ["host", "content-type", "content-length", "transfer-encoding"].contains(&key.to_ascii_lowercase().as_str())
-        {
-            return Err(invalid(
-                &format!("headers[{at}].key"),
-                &format!("`{key}` is set by the controller"),
-            ));
-        }
-        headers.push((key.clone(), value.clone()));
-    }
+    );
+    let mut headers: Vec<_> = std::iter::once(form).chain(given).collect();
     let Some(authentication) = &metric.authentication else {
         return Ok(headers);
     };
-    for (name, given) in [
-        ("sigv4", authentication.sigv4.is_some()),
-        ("oauth2", authentication.oauth2.is_some()),
-    ] {
-        if given {
-            return Err(ProviderError::Unsupported(format!(
-                "provider.prometheus.authentication.{name}"
-            )));
+    for (name, given) in ways(authentication) {
+        if given && has_header(&headers, "authorization") {
+            let field = format!("authentication.{name}");
+            return Err(invalid(&field, "and a header Authorization exclude each other"));
         }
     }
     if let Some(basic) = &authentication.basic_auth {
-        if headers.iter().any(|(key, _)| key.eq_ignore_ascii_case("authorization")) {
-            return Err(invalid(
-                "authentication.basicAuth",
-                "and a header Authorization exclude each other",
-            ));
-        }
         headers.push(("Authorization".to_owned(), basic_authorization(basic)?));
     }
     Ok(headers)
 }
 
-fn basic_authorization(basic: &BasicAuth) -> Result<String, ProviderError> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
+/// The ways to prove who asks, and which of them are given.
+fn ways(authentication: &Authentication) -> [(&'static str, bool); 3] {
+    [
+        ("basicAuth", authentication.basic_auth.is_some()),
+        ("oauth2", authentication.oauth2.is_some()),
+        ("sigv4", authentication.sigv4.is_some()),
+    ]
+}
 
+fn authentication_problems(authentication: &Authentication) -> Vec<ProviderError> {
+    let mut problems = Vec::new();
+    let given = ways(authentication)
+        .into_iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| name);
+    let given: Vec<&str> = given.collect();
+    if given.len() > 1 {
+        let problem = format!("has {}: give one of them", given.join(" and "));
+        problems.push(invalid("authentication", &problem));
+    }
+    problems.extend(
+        authentication
+            .oauth2
+            .iter()
+            .flat_map(|config| oauth2::problems("prometheus", config)),
+    );
+    if let Some(config) = &authentication.sigv4
+        && non_empty(config.profile.as_ref()).is_some()
+    {
+        let problem = "there are no files with profiles in the controller: use roleArn, or the controller's own role";
+        problems.push(invalid("authentication.sigv4.profile", problem));
+    }
+    problems
+}
+
+fn basic_authorization(basic: &BasicAuth) -> Result<String, ProviderError> {
     let (user, password) = (
         non_empty(basic.username.as_ref()),
         basic.password.as_deref().unwrap_or_default(),
@@ -351,10 +342,7 @@ fn seconds(millis: i64) -> String {
 }
 
 fn invalid(field: &str, problem: &str) -> ProviderError {
-    ProviderError::Invalid {
-        path: format!("provider.prometheus.{field}"),
-        problem: problem.to_owned(),
-    }
+    shared::invalid("prometheus", field, problem)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use sluice_analysis::{HttpRequest, HttpResponse, TransportError};
+use sluice_analysis::{HttpRequest, HttpResponse, Measured, TransportError};
+use sluice_crds::AnalysisPhase;
 
 use crate::clock::START;
 use crate::models::Models;
@@ -141,6 +142,21 @@ impl Models {
                 .map_or(MetricAnswer::Empty, |rate| MetricAnswer::Value(1.0 - rate)),
         };
         respond(answer, now)
+    }
+
+    /// How a Job of a metric ends that is started now. A value other than 0 is that of its exit: it failed.
+    pub(crate) fn job(&mut self, now: Timestamp, metric: &str) -> Measured {
+        self.disturb(now);
+        let phase = match self.prescribed(now.duration_since(START), metric) {
+            None | Some(MetricAnswer::Value(0.0)) => AnalysisPhase::Successful,
+            Some(MetricAnswer::Value(_)) => AnalysisPhase::Failed,
+            Some(_) => AnalysisPhase::Error,
+        };
+        Measured {
+            phase,
+            value: None,
+            message: None,
+        }
     }
 
     /// The answer of a Prometheus that has scraped all pods and proxies.

@@ -159,6 +159,7 @@ impl Process {
             tasks: BTreeMap::new(),
             environment: sluice_analysis::Environment {
                 variables: BTreeMap::from([address]),
+                ..sluice_analysis::Environment::default()
             },
             basis: crate::clock::START,
         }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::Value;
-use sluice_analysis::{Environment, Secrets, TransportError, prepare};
+use sluice_analysis::{Environment, Next, Secrets, TransportError, providers};
 use sluice_crds::AnalysisRun;
 use sluice_machine::Event;
 use sluice_machine::run::{self, MeasureKey, RunPlan, RunWorld, Taken};
@@ -101,15 +101,25 @@ impl RunTask {
             };
             let latency = kernel.random.millis(&models.config.metrics.latency);
             let arguments = run.spec.args.as_deref().unwrap_or_default();
-            let (measured, metadata) = match prepare(started_at, metric, arguments, Secrets::default(), environment) {
-                Ok(prepared) => {
-                    let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
-                    let answer = if kernel.random.chance(fails) {
-                        Err(TransportError::Timeout)
-                    } else {
-                        models.measure(started_at, &kernel.store, &measure.metric, &prepared.request)
+            let begun = providers::start(started_at, metric, arguments, Secrets::default(), environment);
+            let (measured, metadata) = match begun {
+                Ok((mut measuring, mut next)) => {
+                    let measured = loop {
+                        let request = match next {
+                            Next::Done(measured) => break measured,
+                            Next::Run(_) => break models.job(started_at, &measure.metric),
+                            // What a server works on meanwhile is done at once: the scenario says what comes out.
+                            Next::Send(request) | Next::SendAfter(_, request) => request,
+                        };
+                        let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
+                        let answer = if kernel.random.chance(fails) {
+                            Err(TransportError::Timeout)
+                        } else {
+                            models.measure(started_at, &kernel.store, &measure.metric, &request)
+                        };
+                        next = measuring.hear(started_at, answer);
                     };
-                    (prepared.judge(answer), prepared.metadata())
+                    (measured, measuring.metadata())
                 }
                 Err(measured) => (measured, std::collections::BTreeMap::new()),
             };

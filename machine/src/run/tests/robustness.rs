@@ -121,8 +121,9 @@ fn an_invalid_spec_is_an_error_that_names_every_problem() {
             "metrics[0].successCondition: unknown name `reslt`: the answer of the query is called `result`",
         ),
         (
-            json!({"metrics": [{"name": "m", "provider": {"web": {"url": "http://x"}}}]}),
-            "metrics[0]: provider.web is not supported yet",
+            json!({"metrics": [{"name": "m", "provider": {"plugin": {"a/b": {}}}}]}),
+            "metrics[0]: provider.plugin: there is no interface for plugins: serve the value over HTTP and use provider.web, \
+             or compute it in a Job (provider.job)",
         ),
         (
             json!({"metrics": [metric_named("m", &json!({}))], "dryRun": [{"metricName": "m"}]}),

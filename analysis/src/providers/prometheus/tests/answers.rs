@@ -231,10 +231,14 @@ fn no_secret_is_in_what_was_measured() {
         !measured.message.unwrap().contains("hunt"),
         "a secret that is cut off is still one"
     );
-    assert_eq!(
-        providers::metadata(&metric, &secrets)["ResolvedPrometheusQuery"],
-        "up{token='*****'}"
+    let cut = format!(r#"{{"status":"error","error":"{}hunter2\""}}"#, "x".repeat(1000));
+    let measured = measure(&metric, answer(400, &cut), &secrets);
+    assert!(
+        !measured.message.unwrap().contains("hun"),
+        "nor where the text itself is cut"
     );
+    let (measuring, _) = providers::start(now(), &metric, &[], secrets, &environment()).unwrap();
+    assert_eq!(measuring.metadata()["ResolvedPrometheusQuery"], "up{token='*****'}");
 }
 
 #[test]
@@ -249,39 +253,35 @@ fn a_measurement_is_prepared_with_arguments_and_secrets_or_is_an_error() {
     ]))
     .unwrap();
     let mut secrets = Secrets::default();
-    let prepare =
-        |secrets: &Secrets| providers::prepare(now(), &metric(&raw), &args, secrets.clone(), &Environment::default());
-    let error = prepare(&secrets).unwrap_err();
+    let start =
+        |secrets: &Secrets| providers::start(now(), &metric(&raw), &args, secrets.clone(), &Environment::default());
+    let error = start(&secrets).unwrap_err();
     assert_eq!(
         error.message.as_deref(),
         Some("args.token: Secret `s` with key `k` could not be read")
     );
 
-    secrets.insert(
-        SecretRef {
-            name: "s".to_owned(),
-            key: "k".to_owned(),
-        },
-        "hunter2".to_owned(),
-    );
-    let prepared = prepare(&secrets).unwrap();
-    assert_eq!(prepared.request.headers[1].1, "Bearer hunter2");
-    assert_eq!(prepared.request.body.as_deref(), Some("query=up%7Bapp%3D%27shop%27%7D"));
-    assert_eq!(prepared.metadata()["ResolvedPrometheusQuery"], "up{app='shop'}");
-    assert_eq!(
-        prepared.judge(answer(200, &vector(&["0.97"]))).phase,
-        sluice_crds::AnalysisPhase::Successful
-    );
-    assert!(!format!("{prepared:?}").contains("hunter2"));
+    let reference = SecretRef {
+        name: "s".to_owned(),
+        key: "k".to_owned(),
+    };
+    secrets.insert(reference.clone(), "hunter2".to_owned());
+    let (mut measuring, next) = start(&secrets).unwrap();
+    let providers::Next::Send(request) = next else {
+        panic!("a request comes first: {next:?}")
+    };
+    assert_eq!(request.headers[1].1, "Bearer hunter2");
+    assert_eq!(request.body.as_deref(), Some("query=up%7Bapp%3D%27shop%27%7D"));
+    assert_eq!(measuring.metadata()["ResolvedPrometheusQuery"], "up{app='shop'}");
+    let next = measuring.hear(now(), answer(200, &vector(&["0.97"])));
+    let providers::Next::Done(measured) = next else {
+        panic!("one answer is enough: {next:?}")
+    };
+    assert_eq!(measured.phase, sluice_crds::AnalysisPhase::Successful);
+    assert!(!format!("{measuring:?}").contains("hunter2"));
 
-    secrets.insert(
-        SecretRef {
-            name: "s".to_owned(),
-            key: "k".to_owned(),
-        },
-        "hunter2\nX: y".to_owned(),
-    );
-    let error = prepare(&secrets).unwrap_err();
+    secrets.insert(reference, "hunter2\nX: y".to_owned());
+    let error = start(&secrets).unwrap_err();
     let expected = "provider.prometheus.headers[0].value: must not contain line breaks or control characters";
     assert_eq!(error.message.as_deref(), Some(expected));
 }

@@ -8,30 +8,28 @@ use sluice_crds::Metric;
 
 use super::*;
 use crate::args::{SecretRef, Secrets};
-use crate::providers::{self, measure};
+use crate::providers::testing::{Answer, Played, answer, now, plain, play};
+use crate::providers::{self, Measured};
 use crate::{TransportError, text};
 
 fn metric(prometheus: &Value) -> Metric {
-    let metric = json!({"name": "m", "successCondition": "result[0] >= 0.95", "provider": {"prometheus": prometheus}});
-    serde_json::from_value(metric).unwrap()
-}
-
-fn now() -> Timestamp {
-    "2026-01-02T12:00:00.25Z".parse().unwrap()
+    providers::testing::metric("result[0] >= 0.95", &json!({"prometheus": prometheus}))
 }
 
 fn environment() -> Environment {
     Environment {
         variables: [(ADDRESS_VARIABLE.to_owned(), "http://from-env:9090".to_owned())].into(),
+        web_identity_token: None,
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it is what measure() takes")]
-fn answer(status: u16, body: &str) -> Result<HttpResponse, TransportError> {
-    Ok(HttpResponse {
-        status,
-        body: body.as_bytes().to_vec(),
-    })
+/// A measurement with one answer.
+fn measure(metric: &Metric, answer: Answer, secrets: &Secrets) -> Measured {
+    one(metric, answer, secrets).measured
+}
+
+fn one(metric: &Metric, answer: Answer, secrets: &Secrets) -> Played {
+    play(metric, (Vec::new(), secrets.clone()), &environment(), vec![answer])
 }
 
 fn success(result_type: &str, result: &str) -> String {
@@ -46,16 +44,10 @@ fn vector(values: &[&str]) -> String {
     )
 }
 
-fn outcome(condition: &str, answer: Result<HttpResponse, TransportError>) -> String {
+fn outcome(condition: &str, answer: Answer) -> String {
     let metric = Metric {
         success_condition: Some(condition.to_owned()),
         ..metric(&json!({"query": "up"}))
     };
-    let measured = measure(&metric, answer, &Secrets::default());
-    let value = measured.value.map(|value| format!(" {value}")).unwrap_or_default();
-    let message = measured
-        .message
-        .map(|message| format!(": {message}"))
-        .unwrap_or_default();
-    format!("{}{value}{message}", measured.phase)
+    one(&metric, answer, &Secrets::default()).outcome()
 }

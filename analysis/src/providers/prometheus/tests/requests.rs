@@ -3,7 +3,9 @@
 use super::*;
 
 fn made(prometheus: &Value) -> Result<HttpRequest, String> {
-    providers::request(now(), &metric(prometheus), &environment()).map_err(|error| error.to_string())
+    let metric = metric(prometheus);
+    let prometheus = metric.provider.prometheus.as_ref().unwrap();
+    request(now(), prometheus, &environment()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn what_is_wrong_is_named_with_its_field_path() {
         ),
         (
             address("http://u:p@host"),
-            "address: must not contain a user name or password: use authentication.basicAuth",
+            "address: must not contain a user name or password: use authentication or a header",
         ),
         (
             address("http://p/?x=1"),
@@ -172,25 +174,23 @@ fn without_any_address_the_variable_is_named() {
     let metric = metric(&json!({"query": "up"}));
     let expected = "provider.prometheus.address: no address: give one, or set ARGO_ROLLOUTS_PROMETHEUS_ADDRESS for the \
                     controller";
-    let error = providers::request(now(), &metric, &Environment::default()).unwrap_err();
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(plain(&metric, vec![]).measured.message.as_deref(), Some(expected));
     assert_eq!(providers::problems(&metric), []);
 }
 
 #[test]
 fn what_is_not_served_is_named() {
+    let plugin = "provider.plugin: there is no interface for plugins: serve the value over HTTP and use provider.web, or \
+                  compute it in a Job (provider.job)";
     for (provider, expected) in [
         (
-            json!({"prometheus": {"query": "up", "authentication": {"sigv4": {"region": "x"}}}}),
-            "provider.prometheus.authentication.sigv4 is not supported yet",
+            json!({"kayenta": {
+                "address": "", "application": "", "canaryConfigName": "", "metricsAccountName": "",
+                "configurationAccountName": "", "storageAccountName": "", "threshold": {"pass": 1, "marginal": 1}, "scopes": [],
+            }}),
+            "provider.kayenta is not supported yet",
         ),
-        (
-            json!({"prometheus": {"query": "up", "authentication": {"oauth2": {"clientId": "x"}}}}),
-            "provider.prometheus.authentication.oauth2 is not supported yet",
-        ),
-        (json!({"web": {"url": "http://x"}}), "provider.web is not supported yet"),
-        (json!({"job": {"spec": {}}}), "provider.job is not supported yet"),
-        (json!({"plugin": {"a/b": {}}}), "provider.plugin is not supported yet"),
+        (json!({"plugin": {"a/b": {}}}), plugin),
         (
             json!({}),
             "provider: no provider specified: give one, for example prometheus",
@@ -200,12 +200,13 @@ fn what_is_not_served_is_named() {
             "provider: multiple providers specified (prometheus, web): give exactly one",
         ),
     ] {
-        let metric: Metric = serde_json::from_value(json!({"name": "m", "provider": provider})).unwrap();
-        let error = providers::request(now(), &metric, &environment()).unwrap_err();
-        assert_eq!(error.to_string(), expected, "{provider}");
-        if !expected.contains("authentication") {
-            let measured = measure(&metric, answer(200, &vector(&["1"])), &Secrets::default());
-            assert_eq!(measured.message.as_deref(), Some(expected), "{provider}");
-        }
+        let metric = providers::testing::metric("", &provider);
+        assert_eq!(
+            plain(&metric, vec![]).measured.message.as_deref(),
+            Some(expected),
+            "{provider}"
+        );
+        let problems: Vec<String> = providers::problems(&metric).iter().map(ToString::to_string).collect();
+        assert_eq!(problems, [expected], "{provider}");
     }
 }

@@ -1,0 +1,107 @@
+//! What the tests of all providers share: a measurement is played with answers that are given beforehand.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sluice_crds::{Argument, Metric};
+
+use super::{Environment, Measured, Next, needs, start};
+use crate::args::Secrets;
+use crate::{HttpRequest, HttpResponse, TransportError};
+
+/// What somebody answers to a request.
+pub(super) type Answer = Result<HttpResponse, TransportError>;
+
+/// The requests of a measurement, and what came out.
+pub(super) struct Played {
+    pub requests: Vec<HttpRequest>,
+    pub measured: Measured,
+}
+
+impl Played {
+    /// `PHASE VALUE: MESSAGE`, as far as they are there.
+    pub fn outcome(&self) -> String {
+        let Measured { phase, value, message } = &self.measured;
+        let value = value.as_ref().map(|value| format!(" {value}")).unwrap_or_default();
+        let message = message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+        format!("{phase}{value}{message}")
+    }
+}
+
+/// The time of all tests.
+pub(super) fn now() -> Timestamp {
+    "2026-01-02T12:00:00.25Z".parse().expect("it is a time")
+}
+
+/// A metric with one provider.
+pub(super) fn metric(condition: &str, provider: &Value) -> Metric {
+    let metric = json!({"name": "m", "successCondition": condition, "provider": provider});
+    serde_json::from_value(metric).expect("it is a metric")
+}
+
+/// An answer with a body.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a measurement hears")]
+pub(super) fn answer(status: u16, body: &str) -> Answer {
+    Ok(HttpResponse {
+        status,
+        body: body.as_bytes().to_vec(),
+    })
+}
+
+/// Arguments that come from keys of the Secret `s`, and their values.
+pub(super) fn from_secret(values: &[(&str, &str)]) -> (Vec<Argument>, Secrets) {
+    let argument =
+        |(name, _): &(&str, &str)| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "s", "key": name}}});
+    let arguments: Vec<Argument> = values
+        .iter()
+        .map(argument)
+        .map(|argument| serde_json::from_value(argument).expect("it is an argument"))
+        .collect();
+    let needs = needs(&metric("", &json!({})), &arguments);
+    let mut secrets = Secrets::default();
+    for wanted in needs.secrets {
+        let value = values
+            .iter()
+            .find(|(name, _)| *name == wanted.key)
+            .expect("it is wanted")
+            .1;
+        secrets.insert(wanted, value.to_owned());
+    }
+    (arguments, secrets)
+}
+
+/// Plays a measurement. Each request gets the next answer; there must be one for each, and none left.
+pub(super) fn play(
+    metric: &Metric,
+    (arguments, secrets): (Vec<Argument>, Secrets),
+    environment: &Environment,
+    answers: Vec<Answer>,
+) -> Played {
+    let mut requests = Vec::new();
+    let mut answers = answers.into_iter();
+    let measured = match start(now(), metric, &arguments, secrets, environment) {
+        Err(measured) => measured,
+        Ok((mut measuring, mut next)) => loop {
+            match next {
+                Next::Done(measured) => break measured,
+                Next::Run(wish) => panic!("no answer is a Job: {wish:?}"),
+                Next::Send(request) | Next::SendAfter(_, request) => {
+                    requests.push(request);
+                    let answer = answers.next().expect("there is an answer to each request");
+                    next = measuring.hear(now(), answer);
+                }
+            }
+        },
+    };
+    assert_eq!(answers.count(), 0, "an answer is left after {}", requests.len());
+    Played { requests, measured }
+}
+
+/// The same without arguments, secrets and environment.
+pub(super) fn plain(metric: &Metric, answers: Vec<Answer>) -> Played {
+    play(
+        metric,
+        (Vec::new(), Secrets::default()),
+        &Environment::default(),
+        answers,
+    )
+}
