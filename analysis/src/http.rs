@@ -48,6 +48,9 @@ pub enum TransportError {
     /// The body is longer than the limit.
     #[error("the response body is larger than the limit")]
     BodyTooLarge,
+    /// The address is one that must not be asked.
+    #[error("the address is this machine's, its cloud's or the API server's: --provider-allow opens it")]
+    Refused,
     /// A redirect, which is never followed.
     #[error("the server answered with a redirect, which is not followed")]
     Redirect,

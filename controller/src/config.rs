@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 use sluice_analysis::Environment;
 
+use crate::addresses::Policy;
 use crate::failpoint::Failpoint;
 use crate::lease::Terms;
 
@@ -36,9 +37,12 @@ pub struct Config {
     pub concurrency: usize,
     /// What metric providers may know: environment variables such as `ARGO_ROLLOUTS_PROMETHEUS_ADDRESS`.
     pub environment: Environment,
-    /// Whether measurements may go to addresses of the controller's own machine. In a pod that is of no use but to reach what
-    /// is not meant for others.
-    pub allow_loopback: bool,
+    /// Which addresses measurements may go to.
+    pub addresses: Policy,
+    /// Certificate authorities that measurements trust beside those of the system.
+    pub authorities: Vec<reqwest::Certificate>,
+    /// Whether metrics may run Jobs.
+    pub enable_jobs: bool,
     /// Test only.
     pub failpoint: Option<Failpoint>,
 }
@@ -60,7 +64,12 @@ impl Default for Config {
             // Reconciles wait for the API server most of the time; sixteen keep two cores busy and one API server calm.
             concurrency: 16,
             environment: Environment::default(),
-            allow_loopback: false,
+            enable_jobs: false,
+            addresses: Policy {
+                loopback: true,
+                ..Policy::default()
+            },
+            authorities: Vec::new(),
             failpoint: None,
         }
     }

@@ -16,12 +16,12 @@ use crate::incumbent::Lookout;
 use crate::kinds::Kind;
 use crate::leadership::Leadership;
 use crate::ledger::Ledger;
-use crate::measure::Measurer;
 use crate::metrics::{Metrics, RolloutGauges};
 use crate::notices::Notices;
 use crate::object::ObjectName;
 use crate::publish::Publisher;
 use crate::queue::{Key, Queue};
+use crate::send::Measurer;
 
 /// How long decisions wait for kinds that have not been listed yet. Afterwards they are unknown, and decisions say so.
 pub const SETTLE: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ impl Context {
         namespaces.extend(config.watched_namespace.as_deref());
         let only_one = config.watched_namespace.is_some();
         let lookout = Lookout::new(&namespaces, config.instance_id.as_deref(), only_one);
-        let measurer = Measurer::new(config.allow_loopback);
+        let measurer = Measurer::new(config.addresses.clone(), config.authorities.clone());
         let context = Context {
             lookout,
             config,

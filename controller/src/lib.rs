@@ -20,7 +20,8 @@
     reason = "kinds of Kubernetes are words of these texts, not code"
 )]
 
-pub mod action;
+mod action;
+pub mod addresses;
 pub mod admin;
 pub mod api;
 pub mod ask;
@@ -31,6 +32,7 @@ pub mod context;
 pub mod execute;
 pub mod failpoint;
 pub mod incumbent;
+mod jobs;
 pub mod kinds;
 pub mod leadership;
 pub mod lease;
@@ -45,7 +47,9 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod runs;
-mod turns;
+pub mod secrets;
+pub mod send;
+pub mod turns;
 pub mod watch;
 
 pub use config::Config;

@@ -2,15 +2,17 @@
 
 #![allow(clippy::doc_markdown, reason = "doc comments of flags are what --help prints")]
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, ValueEnum};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use sluice_analysis::Environment;
 use sluice_analysis::providers::VARIABLES;
+use sluice_controller::addresses::Policy;
 use sluice_controller::failpoint::{self, Failpoint};
 use sluice_controller::lease::Terms;
 use sluice_controller::{Config, run};
@@ -70,6 +72,17 @@ struct Flags {
     /// Let metrics be measured on addresses of this machine. The default is yes, but no in a pod.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_loopback_providers: Option<bool>,
+    /// A network or an address that metrics may be measured on, whatever else is refused: loopback, link-local addresses and
+    /// the API server. May be given several times.
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    provider_allow: Vec<IpNet>,
+    /// A file with certificate authorities (PEM) that metrics trust beside those of the system.
+    #[arg(long, value_name = "FILE")]
+    provider_ca_file: Option<PathBuf>,
+    /// Let metrics run Jobs (provider.job), under the service account that a Namespace names in its annotation
+    /// sluice.dev/job-service-account. Needs the rights of deploy/jobs.yaml.
+    #[arg(long)]
+    enable_job_provider: bool,
     /// error, warn, info, debug or trace, or directives such as `info,sluice_controller=debug`.
     #[arg(long, default_value = "info")]
     loglevel: String,
@@ -154,9 +167,36 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
             variables: variables.collect(),
             web_identity_token: None,
         },
-        allow_loopback: flags.allow_loopback_providers.unwrap_or(!in_a_pod),
+        addresses: Policy {
+            loopback: flags.allow_loopback_providers.unwrap_or(!in_a_pod),
+            allowed: flags.provider_allow.clone(),
+            ..Policy::default()
+        },
+        authorities: flags
+            .provider_ca_file
+            .as_deref()
+            .map(authorities)
+            .transpose()?
+            .unwrap_or_default(),
+        enable_jobs: flags.enable_job_provider,
         failpoint,
     })
+}
+
+/// A network (`10.0.0.0/8`) or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or(address)
+        .map_err(|_| format!("`{text}` is neither a network such as 10.0.0.0/8 nor an address"))
+}
+
+fn authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
+    let about = || format!("--provider-ca-file {}", file.display());
+    let pem = std::fs::read(file).with_context(about)?;
+    let authorities = reqwest::Certificate::from_pem_bundle(&pem).with_context(about)?;
+    anyhow::ensure!(!authorities.is_empty(), "{} has no certificate", about());
+    Ok(authorities)
 }
 
 fn service_account_namespace() -> Option<String> {

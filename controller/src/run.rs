@@ -1,6 +1,7 @@
 //! Running: all tasks of the process, from the first watch to the last write.
 
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +9,13 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::admin::{self, BindError};
+use crate::api::{self, READ_TIMEOUT};
 use crate::config::Config;
 use crate::context::Context;
 use crate::kinds::Kind;
@@ -44,10 +47,13 @@ pub enum RunError {
 }
 
 /// Runs the controller until `shutdown` is ready: then no new decision is made, writes under way end, the Lease is released.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(mut config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     // An error says that a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = connect(&config).await?;
+    let kube = kube_config(&config).await?;
+    let url = kube.cluster_url.clone();
+    let client = Client::try_from(kube).map_err(RunError::Client)?;
+    config.addresses.api_servers.extend(api_servers(&client, &url).await);
     run_with(config, client, shutdown).await
 }
 
@@ -98,7 +104,7 @@ pub async fn run_with(config: Config, client: Client, shutdown: impl Future<Outp
     Ok(())
 }
 
-async fn connect(config: &Config) -> Result<Client, RunError> {
+async fn kube_config(config: &Config) -> Result<kube::Config, RunError> {
     let mut kube = match &config.kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path).map_err(|error| RunError::Kubeconfig(error.into()))?;
@@ -113,7 +119,44 @@ async fn connect(config: &Config) -> Result<Client, RunError> {
     // What is sent again, and when, is decided here and not by the client.
     kube.default_retry = false;
     kube.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(kube).map_err(RunError::Client)
+    Ok(kube)
+}
+
+/// Where the API server can be reached: as we do, as pods do, and where it listens itself, as far as it tells.
+async fn api_servers(client: &Client, url: &http::Uri) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    let default_port = if url.scheme_str() == Some("http") { 80 } else { 443 };
+    let of_pods = std::env::var("KUBERNETES_SERVICE_HOST").ok().zip(
+        std::env::var("KUBERNETES_SERVICE_PORT")
+            .ok()
+            .and_then(|port| port.parse().ok()),
+    );
+    let ours = url
+        .host()
+        .map(|host| (host.to_owned(), url.port_u16().unwrap_or(default_port)));
+    for (host, port) in ours.into_iter().chain(of_pods) {
+        let host = host.trim_matches(['[', ']']);
+        servers.extend(tokio::net::lookup_host((host, port)).await.into_iter().flatten());
+    }
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
+    // A namespaced controller may not read them.
+    let slices: Value = api::call(client, api::get(path), READ_TIMEOUT)
+        .await
+        .unwrap_or_default();
+    for slice in slices["items"].as_array().into_iter().flatten() {
+        let ports = slice["ports"].as_array().into_iter().flatten();
+        let ports: Vec<u16> = ports
+            .filter_map(|port| port["port"].as_u64()?.try_into().ok())
+            .collect();
+        let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+        let addresses = endpoints
+            .filter_map(|endpoint| endpoint["addresses"].as_array())
+            .flatten();
+        for address in addresses.filter_map(|address| address.as_str()?.parse::<IpAddr>().ok()) {
+            servers.extend(ports.iter().map(|port| SocketAddr::new(address, *port)));
+        }
+    }
+    servers
 }
 
 async fn serve(context: &Arc<Context>) -> Result<(), BindError> {

@@ -11,6 +11,7 @@
 //! Nothing of a measurement is kept anywhere else: after a crash it is taken again from its beginning.
 
 mod aws;
+pub mod job;
 mod json_path;
 mod oauth2;
 pub mod prometheus;
@@ -31,6 +32,7 @@ use sluice_crds::{AnalysisPhase, Argument, Metric, MetricProvider};
 use crate::args::{self, SecretRef, Secrets};
 use crate::conditions::{Conditions, Reading, Verdict};
 use crate::{HttpRequest, HttpResponse, TransportError, text};
+pub use job::JobWish;
 use talk::{Say, Talk};
 
 /// Most requests of one measurement: Kayenta is asked every 15 s for up to an hour.
@@ -105,15 +107,6 @@ pub struct Needs {
     pub settings: BTreeSet<SecretRef>,
 }
 
-/// A Job that measures by its end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobWish {
-    /// Labels and annotations from the metric: an `ObjectMeta`, or null.
-    pub metadata: Value,
-    /// The `JobSpec` from the metric.
-    pub spec: Value,
-}
-
 /// What a measurement needs next.
 #[derive(Debug)]
 pub enum Next {
@@ -137,10 +130,10 @@ pub struct Measuring {
 
 /// What must be read before `metric` can be measured.
 pub fn needs(metric: &Metric, arguments: &[Argument]) -> Needs {
-    let mut needs = Needs {
-        secrets: args::secret_refs(arguments),
-        settings: BTreeSet::new(),
-    };
+    let mut needs = Needs::default();
+    if metric.provider.job.is_none() {
+        needs.secrets = args::secret_refs(arguments);
+    }
     if let Ok(metric) = args::resolve(metric, arguments, None)
         && let Ok(provider) = provider(&metric)
     {
@@ -158,11 +151,14 @@ pub fn start(
     environment: &Environment,
 ) -> Result<(Measuring, Next), Measured> {
     let error = |text: String| Measured::error(&secrets.scrub(&text));
-    let resolved = args::resolve(metric, arguments, Some(&secrets)).map_err(|problem| error(problem.to_string()))?;
+    // A Job is stored where others read it: it gets references to Secrets.
+    let values = metric.provider.job.is_none().then_some(&secrets);
+    let resolved = args::resolve(metric, arguments, values).map_err(|problem| error(problem.to_string()))?;
     let talk = provider(&resolved)
         .and_then(|provider| {
             provider.talk(&Context {
                 now,
+                arguments,
                 environment,
                 secrets: &secrets,
             })
@@ -293,6 +289,7 @@ fn judged(metric: &Metric, found: &Found) -> Measured {
 /// What a provider is given for one measurement.
 struct Context<'c> {
     now: Timestamp,
+    arguments: &'c [Argument],
     environment: &'c Environment,
     secrets: &'c Secrets,
 }
@@ -327,10 +324,13 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
             "multiple providers specified ({given}): give exactly one"
         )));
     }
-    let MetricProvider { prometheus, web, .. } = &metric.provider;
-    let known: [Option<&dyn Provider>; 2] = [
+    let MetricProvider {
+        prometheus, web, job, ..
+    } = &metric.provider;
+    let known: [Option<&dyn Provider>; 3] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
+        job.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);
