@@ -102,6 +102,16 @@ pub async fn grant(plane: &Plane, user: User, namespace: Option<&str>) -> Result
     Ok(())
 }
 
+/// Gives a user what a controller needs beside that to run Jobs.
+pub async fn grant_jobs(plane: &Plane, user: User) -> Result<()> {
+    for document in documents(&text("jobs.yaml")?)? {
+        if let Some(object) = for_user(document, user) {
+            plane.client.apply(OWN_NAMESPACE, &object.to_string()).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The rights of a controller for one namespace, or for the whole cluster.
 pub fn granted(namespace: Option<&str>) -> Result<Vec<Right>> {
     let mut rights = Vec::new();
@@ -209,11 +219,15 @@ fn manifest(namespace: Option<&str>) -> Result<Vec<Value>> {
     } else {
         "cluster.yaml"
     };
+    documents(&text(file)?.replace(": NAMESPACE\n", &format!(": {}\n", namespace.unwrap_or_default())))
+}
+
+/// A file of `deploy/`.
+fn text(file: &str) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .with_file_name("deploy")
         .join(file);
-    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    documents(&text.replace(": NAMESPACE\n", &format!(": {}\n", namespace.unwrap_or_default())))
+    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
 /// Namespaces and roles as they are, bindings for the user instead of the account, nothing else.

@@ -2,6 +2,7 @@
 //!
 //! `cargo test --profile ci --workspace --test e2e -- canary::` runs one suite.
 
+mod analysis;
 mod blue_green;
 mod canary;
 mod crash;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ("promql", promql::suite),
         ("canary", canary::suite),
         ("blue_green", blue_green::suite),
+        ("analysis", analysis::suite),
         ("same", same::suite),
         ("updates", updates::suite),
         ("refused", refused::suite),
