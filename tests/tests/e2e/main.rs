@@ -5,6 +5,7 @@
 mod blue_green;
 mod canary;
 mod crash;
+mod health;
 mod plane;
 mod promql;
 mod quiet;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         // First what the others stand on.
         ("plane", plane::suite),
         ("promql", promql::suite),
+        ("health", health::suite),
         ("canary", canary::suite),
         ("blue_green", blue_green::suite),
         ("same", same::suite),
