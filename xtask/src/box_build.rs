@@ -22,7 +22,14 @@ pub fn run(command: &Command) -> Result<ExitCode> {
             prerequisites::for_run()?;
             let built = programs::build(&mut |line| eprintln!("box: {line}"))?;
             eprintln!("box: ready");
-            for path in [built.plane, built.prometheus, built.traefik, built.gateway_crds] {
+            let all = [
+                built.plane,
+                built.prometheus,
+                built.traefik,
+                built.gateway_crds,
+                built.health,
+            ];
+            for path in all {
                 println!("{}", path.display());
             }
         }

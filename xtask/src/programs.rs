@@ -33,6 +33,8 @@ pub struct Programs {
     pub traefik: PathBuf,
     /// A folder with the CRDs of the Gateway API, experimental channel, one file each.
     pub gateway_crds: PathBuf,
+    /// What Argo CD and kstatus say of objects.
+    pub health: PathBuf,
 }
 
 /// One folder of the cache and how it is filled.
@@ -72,6 +74,14 @@ const TRAEFIK: Item = Item {
     build: fetch_traefik,
 };
 
+const HEALTH: Item = Item {
+    name: "health",
+    expect: "a download of 60 MB and 1 minute on two cores",
+    inputs: &["health/go.mod", "health/go.sum", "health/main.go"],
+    result: "health",
+    build: build_health,
+};
+
 const GATEWAY_API: Item = Item {
     name: "gateway-api",
     expect: "a download of 3 MB",
@@ -79,6 +89,9 @@ const GATEWAY_API: Item = Item {
     result: "crds",
     build: fetch_gateway_api,
 };
+
+/// All of them, the short ones first: what is wrong with the network or the tools shows within seconds.
+const ALL: [&Item; 5] = [&GATEWAY_API, &TRAEFIK, &HEALTH, &PROMETHEUS, &PLANE];
 
 /// Builds what is not in the cache yet and returns where everything is. `say` gets one line per slow step; nothing is
 /// said and no tool is started when all is there.
@@ -95,8 +108,7 @@ pub fn build(say: &mut dyn FnMut(&str)) -> Result<Programs> {
         say("another build of the cluster in a box is under way; waiting for it");
         lock.lock().with_context(|| format!("lock {}", lock_file.display()))?;
     }
-    // The short ones first: what is wrong with the network or the tools shows within seconds.
-    for item in [&GATEWAY_API, &TRAEFIK, &PROMETHEUS, &PLANE] {
+    for item in ALL {
         fill(&cache, item, say)?;
     }
     present(&cache)?.context("a program vanished from the cache while the others were built")
@@ -128,6 +140,7 @@ fn present(cache: &Path) -> Result<Option<Programs>> {
         prometheus: stands(&PROMETHEUS)?,
         traefik: stands(&TRAEFIK)?,
         gateway_crds: stands(&GATEWAY_API)?,
+        health: stands(&HEALTH)?,
     };
     let all = [
         &programs.plane,
@@ -135,6 +148,7 @@ fn present(cache: &Path) -> Result<Option<Programs>> {
         &programs.prometheus,
         &programs.traefik,
         &programs.gateway_crds,
+        &programs.health,
     ];
     Ok(all.iter().all(|path| path.exists()).then_some(programs))
 }
@@ -202,6 +216,10 @@ fn build_prometheus(into: &Path) -> Result<()> {
         package,
         &into.join("prometheus"),
     )
+}
+
+fn build_health(into: &Path) -> Result<()> {
+    go_build("health", &["-ldflags", "-s -w"], ".", &into.join("health"))
 }
 
 fn go_build(module: &str, flags: &[&str], package: &str, output: &Path) -> Result<()> {
@@ -374,7 +392,7 @@ mod tests {
 
     #[test]
     fn every_input_is_in_the_repository() {
-        for item in [&PLANE, &PROMETHEUS, &TRAEFIK, &GATEWAY_API] {
+        for item in ALL {
             folder(Path::new("/nowhere"), item).expect("all inputs are readable");
         }
     }

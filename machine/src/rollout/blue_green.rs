@@ -6,7 +6,7 @@ use sluice_crds::{
 };
 
 use super::{
-    canary::has_pause,
+    canary::{has_pause, take_full_promotion_of_aborted},
     context::{Context, is_complete},
     deadline, restart, rollback, routed,
     runs::{self, Role},
@@ -134,6 +134,7 @@ fn clear(status: &mut RolloutStatus) {
 }
 
 fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus) {
+    take_full_promotion_of_aborted(status);
     if status.abort == Some(true) && status.aborted_at.is_none() {
         abort(turn, context, status, "");
     } else if status.abort != Some(true) && status.aborted_at.is_some() {

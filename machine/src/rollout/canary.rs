@@ -228,6 +228,7 @@ fn settle_complete(canary: &CanaryStrategy, status: &mut RolloutStatus) {
 }
 
 fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStrategy, status: &mut RolloutStatus) {
+    take_full_promotion_of_aborted(status);
     if status.abort == Some(true) && status.aborted_at.is_none() {
         abort(turn, context, canary, status, "");
     } else if status.abort != Some(true) && status.aborted_at.is_some() {
@@ -247,6 +248,13 @@ fn take_commands(turn: &mut Turn<'_>, context: &Context<'_>, canary: &CanaryStra
         status.controller_pause = None;
         status.current_step_index = (step_count(canary) > 0).then(|| step_count(canary));
         runs::forget(status);
+    }
+}
+
+/// An abort takes `promoteFull` off. Where it is there again, somebody has asked for the aborted version after all.
+pub(super) fn take_full_promotion_of_aborted(status: &mut RolloutStatus) {
+    if status.promote_full == Some(true) && status.aborted_at.is_some() {
+        status.abort = None;
     }
 }
 

@@ -71,9 +71,11 @@ pub(super) fn publish(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut R
         "Rollout is paused",
         "Rollout is not paused",
     );
+    // Whoever waits for it waits for the phase of this name, too.
+    let restarting = restart::due(turn, context, status).is_some();
     board.flag(
         HEALTHY,
-        complete,
+        complete && !restarting && problems.is_none(),
         "RolloutHealthy",
         "Rollout is healthy",
         "Rollout is not healthy",

@@ -109,6 +109,7 @@ fn decide_invalid<'a>(mut turn: Turn<'a>, context: &Context<'a>, problems: Strin
     let mut status = context.rollout.status.clone().unwrap_or_default();
     if status.abort == Some(true) && status.aborted_at.is_none() {
         status.aborted_at = Some(sluice_crds::Time::from(turn.now));
+        status.promote_full = None;
         status.pause_conditions = None;
         status.controller_pause = None;
     }

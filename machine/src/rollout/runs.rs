@@ -260,12 +260,20 @@ pub(super) fn name_current(
     status: &mut RolloutStatus,
 ) {
     let wanted = roles(context, status);
+    let paused = status.pause_conditions.iter().flatten().next().is_some();
+    let resumed = status.controller_pause == Some(true) && !paused;
     for role in [Role::Step(canary::index(canary, status)), Role::Background] {
         if !wanted.contains(&role) {
             if role.named(status).is_some() {
                 *role.slot(status) = None;
             }
             continue;
+        }
+        // Its pause was ended, and the step was not passed by hand: it is measured again.
+        let is_inconclusive = |named: &AnalysisRunStatusRef| named.status == AnalysisPhase::Inconclusive;
+        if resumed && role.named(status).is_some_and(is_inconclusive) {
+            *role.slot(status) = None;
+            status.controller_pause = None;
         }
         name_one(turn, context, status, role);
     }

@@ -1,6 +1,8 @@
 //! Every scenario ends as it must, without a lost request and without a broken invariant, whatever the seed.
 
-use sluice_simulations::{Played, Scenario, scenarios};
+use jiff::SignedDuration;
+use serde_json::json;
+use sluice_simulations::{Command, Key, Kind, Part, Played, Scenario, scenarios};
 
 /// Seeds that each scenario is played with. More are played by the example `soak`.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
@@ -61,6 +63,46 @@ fn commands_promote_abort_and_retry() {
         &scenarios::aborted_and_retried(),
         "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy",
     );
+}
+
+#[test]
+fn a_full_promotion_is_taken_after_an_abort_too() {
+    let full = || Command::PromoteFull("shop".to_owned());
+    // Before and after the pods of the aborted version are gone.
+    for at in [130, 200] {
+        let mut canary = scenarios::aborted_and_retried();
+        canary
+            .script
+            .retain(|(time, _)| *time <= SignedDuration::from_secs(120));
+        ends(
+            &canary.at(at, full()),
+            "step 4 | canary 0 stable 100 | r1=0 r2=5 | Healthy",
+        );
+        let played = play(&scenarios::blue_green_aborted().at(at, full()), 1);
+        assert_eq!(played.phase(), "Healthy", "blue-green at {at}");
+        assert_eq!(played.status("/stableRS"), played.status("/currentPodHash"));
+        assert!(played.status("/abortedAt").is_null(), "blue-green at {at}");
+    }
+}
+
+#[test]
+fn an_inconclusive_analysis_is_measured_again_when_its_pause_alone_is_ended() {
+    let condition = "successCondition: result[0] < 0.01";
+    let twice = format!("{condition}\n    failureCondition: result[0] > 0.9");
+    let manifests = scenarios::routed_good().manifests.replace(condition, &twice);
+    let resume = json!({ "status": { "pauseConditions": null } });
+    let rollout = Key::new(Kind::Rollout, "default", "shop");
+    let scenario = Scenario::new("resumed", manifests)
+        .through_route("shop")
+        .error_rate("shop:v2", 0.5)
+        .at(60, Command::SetImage("shop".to_owned(), "shop:v2".to_owned()))
+        .at(120, Command::Patch(rollout, Part::Status, Box::new(resume)));
+    let played = play(&scenario, 1);
+    assert_eq!(played.phase(), "Paused: InconclusiveAnalysisRun");
+    assert_eq!(played.status("/currentStepIndex"), 1);
+    let runs = played.cluster.store().list(Kind::AnalysisRun);
+    let phases: Vec<_> = runs.map(|(_, run)| run["status"]["phase"].clone()).collect();
+    assert_eq!(phases, ["Inconclusive", "Inconclusive"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod analysis;
 mod blue_green;
 mod canary;
 mod crash;
+mod health;
 mod plane;
 mod promql;
 mod quiet;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         // First what the others stand on.
         ("plane", plane::suite),
         ("promql", promql::suite),
+        ("health", health::suite),
         ("canary", canary::suite),
         ("blue_green", blue_green::suite),
         ("analysis", analysis::suite),

@@ -16,7 +16,9 @@ use sluice_tests::plane::User;
 use sluice_tests::{Load, LoadConfig, Plane, PlaneConfig, process, tests, wait_until};
 
 mod round_trip;
+mod waits;
 use round_trip::what_the_crds_admit_is_stored_read_and_written_back_without_loss;
+use waits::kubectl_wait_ends_by_condition_and_by_phase;
 
 /// Enough for anything here on a machine that builds at the same time.
 const SOON: Duration = Duration::from_mins(1);
@@ -36,6 +38,7 @@ pub fn suite() -> ExitCode {
             a_user_without_rights_is_refused,
             writes_are_counted_by_user,
             what_the_crds_admit_is_stored_read_and_written_back_without_loss,
+            kubectl_wait_ends_by_condition_and_by_phase,
         ],
     )
 }

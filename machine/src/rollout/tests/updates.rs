@@ -236,6 +236,34 @@ fn a_restart_takes_one_pod_at_a_time_and_never_more_than_may_be_missing() {
 }
 
 #[test]
+fn the_condition_healthy_goes_with_the_phase() {
+    let complete = |spec: Value| {
+        let scene = scene(1, basic(json!([])))
+            .at(120)
+            .spec(spec)
+            .set("v1", 1, 1, 1)
+            .status(json!({ "stableRS": hash_of("v1"), "currentPodHash": hash_of("v1") }))
+            .pods("v1", &[("a", 0, true)]);
+        with_steps(scene)
+    };
+    for (spec, phase, healthy) in [
+        (json!({}), "Healthy", "True"),
+        (json!({ "restartAt": "2026-01-01T00:01:00Z" }), "Progressing", "False"),
+        (json!({ "minReadySeconds": 900 }), "Degraded", "False"),
+    ] {
+        let status = complete(spec).after();
+        let conditions = status.conditions.unwrap_or_default();
+        let condition = conditions.iter().find(|condition| condition.type_ == "Healthy");
+        assert_eq!(
+            condition.map(|condition| condition.status.as_str()),
+            Some(healthy),
+            "{phase}"
+        );
+        assert_eq!(status.phase.map(|phase| phase.to_string()).as_deref(), Some(phase));
+    }
+}
+
+#[test]
 #[expect(clippy::large_stack_arrays, reason = "a table of cases")]
 fn a_deployment_gives_its_pods_up_once() {
     let deployment = |replicas: u32, annotations: Value| {
