@@ -10,7 +10,10 @@
 //!
 //! Nothing of a measurement is kept anywhere else: after a crash it is taken again from its beginning.
 
+mod account;
+mod answer;
 mod aws;
+mod datadog;
 mod json_path;
 mod oauth2;
 pub mod prometheus;
@@ -18,6 +21,8 @@ mod shared;
 mod talk;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod time;
 mod web;
 
@@ -327,10 +332,16 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
             "multiple providers specified ({given}): give exactly one"
         )));
     }
-    let MetricProvider { prometheus, web, .. } = &metric.provider;
-    let known: [Option<&dyn Provider>; 2] = [
+    let MetricProvider {
+        prometheus,
+        web,
+        datadog,
+        ..
+    } = &metric.provider;
+    let known: [Option<&dyn Provider>; 3] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
+        datadog.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

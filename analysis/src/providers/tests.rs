@@ -1,0 +1,106 @@
+//! What holds for all providers: an answer that proves nothing never makes a measurement Successful.
+//!
+//! One function for each provider gives its silent answers: there are no data in them, or they cannot be read. A condition
+//! that holds for anything, none at all, and one that holds for all but one value must all end in Error.
+
+use serde_json::{Value, json};
+use sluice_crds::AnalysisPhase;
+
+use super::Environment;
+use super::testing::{Answer, account, answer, metric, play};
+use crate::TransportError;
+
+/// A provider, and answers of its server that prove nothing.
+struct Silence {
+    provider: Value,
+    /// The Secret with the account, and its values.
+    account: (&'static str, Vec<(&'static str, &'static str)>),
+    /// Bodies that come with status 200.
+    bodies: Vec<&'static str>,
+}
+
+fn all() -> Vec<Silence> {
+    vec![
+        datadog_v1(),
+        datadog_v2(),
+    ]
+}
+
+fn datadog_v1() -> Silence {
+    Silence {
+        provider: json!({"datadog": {"query": "avg:a{*}"}}),
+        account: ("datadog", vec![("api-key", "k"), ("app-key", "l")]),
+        bodies: vec![
+            r#"{"status":"ok","series":[]}"#,
+            r#"{"status":"ok","series":[{"pointlist":[]}]}"#,
+            r#"{"status":"ok","series":[{"pointlist":[[1,5.0],[2,null]]}]}"#,
+            r#"{"status":"ok","series":[{"pointlist":[[1,"5"]]}]}"#,
+            r#"{"status":"ok","series":[{"pointlist":[[1]]}]}"#,
+            r#"{"status":"ok","series":[{"pointlist":[[1,5.0],[2,"#,
+            r#"{"status":"error","error":"Rate limit","series":[{"pointlist":[[1,5.0]]}]}"#,
+            r#"{"status":"ok"}"#,
+        ],
+    }
+}
+
+fn datadog_v2() -> Silence {
+    Silence {
+        provider: json!({"datadog": {"query": "avg:a{*}", "apiVersion": "v2"}}),
+        bodies: vec![
+            r#"{"data":{"attributes":{"columns":[]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"number","values":[]}]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"number","values":[null]}]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"group","values":[["a"]]}]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"group","values":[["a"],["b"]]},{"type":"number","values":[1,null]}]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"number","values":["1"]}]}}}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"number","values":[1]}"#,
+            r#"{"data":{"attributes":{"columns":[{"type":"number","values":[1]}]},"errors":"partial"}}"#,
+            r#"{"data":null}"#,
+        ],
+        ..datadog_v1()
+    }
+}
+
+/// What any server may answer, whatever it is.
+fn failures() -> Vec<Answer> {
+    let mut failures: Vec<Answer> = [
+        TransportError::Timeout,
+        TransportError::Connect,
+        TransportError::Tls,
+        TransportError::Dns,
+        TransportError::BodyTooLarge,
+        TransportError::Redirect,
+    ]
+    .into_iter()
+    .map(Err)
+    .collect();
+    for status in [301, 400, 401, 403, 404, 422, 429, 500, 503, 0] {
+        failures.push(answer(status, r#"{"message":"no","errors":["no"]}"#));
+        failures.push(answer(status, ""));
+    }
+    for body in ["", "null", "0", "[]", "{}", "\"\"", "<html>", "{\"a\":", "\u{feff}"] {
+        failures.push(answer(200, body));
+    }
+    failures
+}
+
+#[test]
+fn no_answer_without_evidence_is_a_verdict() {
+    for silence in all() {
+        let bodies = silence.bodies.iter().map(|body| answer(200, body));
+        for answer in bodies.chain(failures()) {
+            for condition in ["true", "", "result != 3"] {
+                let metric = metric(condition, &silence.provider);
+                let account = account(&metric, silence.account.0, &silence.account.1);
+                let shown = format!("{condition:?} {:?} {}", answer.as_ref().map(text), silence.provider);
+                let played = play(&metric, account, &Environment::default(), vec![answer.clone()]);
+                assert_eq!(played.measured.phase, AnalysisPhase::Error, "{shown}");
+                assert!(played.measured.message.is_some(), "{shown}: it does not say why");
+            }
+        }
+    }
+}
+
+fn text(response: &crate::HttpResponse) -> String {
+    format!("{} {}", response.status, String::from_utf8_lossy(&response.body))
+}
