@@ -14,7 +14,9 @@ mod account;
 mod answer;
 mod aws;
 mod datadog;
+mod graphql;
 mod json_path;
+mod new_relic;
 mod oauth2;
 pub mod prometheus;
 mod shared;
@@ -336,12 +338,14 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         prometheus,
         web,
         datadog,
+        new_relic,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 3] = [
+    let known: [Option<&dyn Provider>; 4] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         datadog.as_ref().map(|metric| metric as &dyn Provider),
+        new_relic.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

@@ -23,6 +23,7 @@ fn all() -> Vec<Silence> {
     vec![
         datadog_v1(),
         datadog_v2(),
+        new_relic(),
     ]
 }
 
@@ -58,6 +59,24 @@ fn datadog_v2() -> Silence {
             r#"{"data":null}"#,
         ],
         ..datadog_v1()
+    }
+}
+
+fn new_relic() -> Silence {
+    Silence {
+        provider: json!({"newRelic": {"query": "SELECT average(duration) FROM Transaction"}}),
+        account: ("newrelic", vec![("personal-api-key", "k"), ("account-id", "7")]),
+        bodies: vec![
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[]}}}}}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[{}]}}}}}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[{"average.duration":null}]}}}}}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[{"a":null},{"a":null}]}}}}}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[5]}}}}}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[{"a":5}"#,
+            r#"{"data":{"actor":{"account":{"nrql":null}}},"errors":[{"message":"NRQL Syntax Error"}]}"#,
+            r#"{"data":{"actor":{"account":{"nrql":{"results":[{"a":5}]}}}},"errors":[{"message":"partial"}]}"#,
+            r#"{"data":null}"#,
+        ],
     }
 }
 
