@@ -26,6 +26,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
+mod wavefront;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -339,13 +340,15 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         web,
         datadog,
         new_relic,
+        wavefront,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 4] = [
+    let known: [Option<&dyn Provider>; 5] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         datadog.as_ref().map(|metric| metric as &dyn Provider),
         new_relic.as_ref().map(|metric| metric as &dyn Provider),
+        wavefront.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

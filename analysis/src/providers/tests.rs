@@ -24,6 +24,7 @@ fn all() -> Vec<Silence> {
         datadog_v1(),
         datadog_v2(),
         new_relic(),
+        wavefront(),
     ]
 }
 
@@ -76,6 +77,26 @@ fn new_relic() -> Silence {
             r#"{"data":{"actor":{"account":{"nrql":null}}},"errors":[{"message":"NRQL Syntax Error"}]}"#,
             r#"{"data":{"actor":{"account":{"nrql":{"results":[{"a":5}]}}}},"errors":[{"message":"partial"}]}"#,
             r#"{"data":null}"#,
+        ],
+    }
+}
+
+fn wavefront() -> Silence {
+    Silence {
+        provider: json!({"wavefront": {"address": "example.wavefront.com", "query": "ts(a)"}}),
+        account: ("wavefront-api-tokens", vec![("example.wavefront.com", "t")]),
+        bodies: vec![
+            r#"{"query":"ts(a)"}"#,
+            r#"{"timeseries":[]}"#,
+            r#"{"timeseries":[{"label":"a"}]}"#,
+            r#"{"timeseries":[{"data":[]}]}"#,
+            r#"{"timeseries":[{"data":[[1767351600,5.0]]}]}"#,
+            r#"{"timeseries":[{"data":[[1767355200,5.0]]},{"data":[]}]}"#,
+            r#"{"timeseries":[{"data":[[1767355200,null]]}]}"#,
+            r#"{"timeseries":[{"data":[[1767355200,"NaN"]]}]}"#,
+            r#"{"timeseries":[{"data":[[1767355200,NaN]]}]}"#,
+            r#"{"timeseries":[{"data":[[1767355200,5.0]]}"#,
+            r#"{"errorType":"QueryExecutionFailed","timeseries":[{"data":[[1767355200,5.0]]}]}"#,
         ],
     }
 }
