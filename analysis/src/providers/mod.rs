@@ -14,6 +14,7 @@ mod account;
 mod answer;
 mod aws;
 mod datadog;
+mod graphite;
 mod graphql;
 mod json_path;
 mod new_relic;
@@ -341,14 +342,16 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         datadog,
         new_relic,
         wavefront,
+        graphite,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 5] = [
+    let known: [Option<&dyn Provider>; 6] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         datadog.as_ref().map(|metric| metric as &dyn Provider),
         new_relic.as_ref().map(|metric| metric as &dyn Provider),
         wavefront.as_ref().map(|metric| metric as &dyn Provider),
+        graphite.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

@@ -25,6 +25,7 @@ fn all() -> Vec<Silence> {
         datadog_v2(),
         new_relic(),
         wavefront(),
+        graphite(),
     ]
 }
 
@@ -97,6 +98,23 @@ fn wavefront() -> Silence {
             r#"{"timeseries":[{"data":[[1767355200,NaN]]}]}"#,
             r#"{"timeseries":[{"data":[[1767355200,5.0]]}"#,
             r#"{"errorType":"QueryExecutionFailed","timeseries":[{"data":[[1767355200,5.0]]}]}"#,
+        ],
+    }
+}
+
+fn graphite() -> Silence {
+    Silence {
+        provider: json!({"graphite": {"address": "http://graphite", "query": "target=a"}}),
+        account: ("none", vec![]),
+        bodies: vec![
+            "[]",
+            r#"[{"target":"a","datapoints":[]}]"#,
+            r#"[{"target":"a","datapoints":[[null,1],[null,2]]}]"#,
+            r#"[{"target":"a","datapoints":[["NaN",1]]}]"#,
+            r#"[{"target":"a","datapoints":[[5,1],[true,2]]}]"#,
+            r#"[{"target":"a","datapoints":[[5,1],[6"#,
+            r#"[{"target":"a"}]"#,
+            "{}",
         ],
     }
 }
