@@ -16,6 +16,7 @@ mod aws;
 mod datadog;
 mod graphite;
 mod graphql;
+mod influxdb;
 mod json_path;
 mod new_relic;
 mod oauth2;
@@ -343,15 +344,17 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         new_relic,
         wavefront,
         graphite,
+        influxdb,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 6] = [
+    let known: [Option<&dyn Provider>; 7] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         datadog.as_ref().map(|metric| metric as &dyn Provider),
         new_relic.as_ref().map(|metric| metric as &dyn Provider),
         wavefront.as_ref().map(|metric| metric as &dyn Provider),
         graphite.as_ref().map(|metric| metric as &dyn Provider),
+        influxdb.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

@@ -26,6 +26,7 @@ fn all() -> Vec<Silence> {
         new_relic(),
         wavefront(),
         graphite(),
+        influxdb(),
     ]
 }
 
@@ -115,6 +116,29 @@ fn graphite() -> Silence {
             r#"[{"target":"a","datapoints":[[5,1],[6"#,
             r#"[{"target":"a"}]"#,
             "{}",
+        ],
+    }
+}
+
+fn influxdb() -> Silence {
+    Silence {
+        provider: json!({"influxdb": {"query": "from(bucket: \"b\")"}}),
+        account: (
+            "influxdb",
+            vec![("address", "http://influx"), ("authToken", "t"), ("org", "o")],
+        ),
+        bodies: vec![
+            "\r\n",
+            "#datatype,string,long,double\r\n#group,false,false,false\r\n#default,_result,,\r\n,result,table,_value\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,5\r\n,,0,NaN\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,5\r\n,,0,0.0",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,5\r\n,,0\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,x\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_time\r\n,,0,5\r\n",
+            "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,query failed,897\r\n",
+            "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,5\r\n\r\n\
+             #datatype,string,string\r\n#default,,\r\n,error,reference\r\n,query failed,897\r\n",
         ],
     }
 }
