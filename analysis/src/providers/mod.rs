@@ -22,6 +22,7 @@ mod new_relic;
 mod oauth2;
 pub mod prometheus;
 mod shared;
+mod skywalking;
 mod talk;
 #[cfg(test)]
 mod testing;
@@ -345,9 +346,10 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         wavefront,
         graphite,
         influxdb,
+        skywalking,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 7] = [
+    let known: [Option<&dyn Provider>; 8] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         datadog.as_ref().map(|metric| metric as &dyn Provider),
@@ -355,6 +357,7 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         wavefront.as_ref().map(|metric| metric as &dyn Provider),
         graphite.as_ref().map(|metric| metric as &dyn Provider),
         influxdb.as_ref().map(|metric| metric as &dyn Provider),
+        skywalking.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

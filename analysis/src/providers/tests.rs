@@ -27,6 +27,7 @@ fn all() -> Vec<Silence> {
         wavefront(),
         graphite(),
         influxdb(),
+        skywalking(),
     ]
 }
 
@@ -139,6 +140,24 @@ fn influxdb() -> Silence {
             "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,query failed,897\r\n",
             "#datatype,string,long,double\r\n#default,_result,,\r\n,result,table,_value\r\n,,0,5\r\n\r\n\
              #datatype,string,string\r\n#default,,\r\n,error,reference\r\n,query failed,897\r\n",
+        ],
+    }
+}
+
+fn skywalking() -> Silence {
+    Silence {
+        provider: json!({"skywalking": {"address": "http://oap", "query": "query($duration: Duration!) { a }"}}),
+        account: ("none", vec![]),
+        bodies: vec![
+            r#"{"data":null}"#,
+            r#"{"data":{}}"#,
+            r#"{"data":{"a":null}}"#,
+            r#"{"data":{"a":{"label":null,"values":{"values":[]}}}}"#,
+            r#"{"data":{"a":{"values":{"values":[{"value":null}]}}}}"#,
+            r#"{"data":{"a":{"values":{"values":[{"value":"NaN"}]}}}}"#,
+            r#"{"data":{"a":{"values":{"values":[{"value":5}"#,
+            r#"{"data":{"a":{"values":{"values":[{"value":5}]}}},"errors":[{"message":"partial"}]}"#,
+            r#"{"errors":[{}]}"#,
         ],
     }
 }
