@@ -44,9 +44,8 @@ impl Account<'_> {
         let value = value
             .filter(|value| !value.is_empty())
             .ok_or_else(|| problem("could not be read in the namespace of the run"))?;
-        // Most values become headers.
-        if value.chars().any(|c| c.is_control() || !c.is_ascii()) {
-            return Err(problem("has characters that are not for a header or an address"));
+        if value.chars().any(char::is_control) {
+            return Err(problem("has line breaks or control characters in it"));
         }
         Ok(value.to_owned())
     }

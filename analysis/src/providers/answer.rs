@@ -68,14 +68,3 @@ pub(super) fn value(value: Value) -> Result<Found, String> {
 pub(super) fn too_many(count: usize) -> String {
     format!("the query returned {count} values, at most {MAX_NUMBERS} are read: aggregate it, or take a shorter time")
 }
-
-/// Whether there is a number anywhere in a value, be it in a text. Where a query measures something, there is.
-pub(super) fn has_number(value: &Value) -> bool {
-    match value {
-        Value::Number(_) => true,
-        Value::String(text) => text.trim().parse::<f64>().is_ok(),
-        Value::Array(items) => items.iter().any(has_number),
-        Value::Object(fields) => fields.values().any(has_number),
-        Value::Null | Value::Bool(_) => false,
-    }
-}

@@ -233,14 +233,17 @@ fn body(metric: &DatadogMetric, from: i64, to: i64) -> Result<String, ProviderEr
     Ok(json!({"data": {"type": "scalar_request", "attributes": attributes}}).to_string())
 }
 
-/// Datadog's own words: `error` is a text, `errors` a text or a list of them.
+/// Datadog's own words: `error` is a text, `errors` a text, or a list of texts or of objects with `title` and `detail`.
 fn said(answer: &Value) -> Option<String> {
     let errors = [&answer["error"], &answer["errors"], &answer["data"]["errors"]];
     let texts = |value: &Value| match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Array(texts) if !texts.is_empty() => {
-            let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
-            Some(texts.join("; "))
+        Value::Array(errors) if !errors.is_empty() => {
+            let text = |error: &Value| {
+                let text = error.as_str().or(error["detail"].as_str()).or(error["title"].as_str());
+                text.unwrap_or("an error without a text").to_owned()
+            };
+            Some(errors.iter().map(text).collect::<Vec<_>>().join("; "))
         }
         _ => None,
     };

@@ -84,7 +84,9 @@ fn account(metric: &InfluxdbMetric) -> Account<'_> {
 fn read(response: &HttpResponse) -> Result<Found, String> {
     if !shared::is_success(response.status) {
         let answer: Option<Value> = serde_json::from_slice(&response.body).ok();
-        let said = answer.as_ref().and_then(|answer| answer["message"].as_str());
+        let said = answer
+            .as_ref()
+            .and_then(|answer| answer["message"].as_str().or(answer["error"].as_str()));
         return Err(answer::refused(SERVER, response.status, said));
     }
     let cells = cells(&response.body)?;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sluice_crds::NewRelicMetric;
 
 use super::account::Account;
@@ -118,7 +118,7 @@ fn endpoint(region: &str) -> Option<&'static str> {
     }
 }
 
-/// The results of a query. Where none of them has a value, New Relic knows nothing.
+/// The results of a query. Where nothing was measured in any of them, New Relic knows nothing.
 fn read(response: &HttpResponse) -> Result<Found, String> {
     let mut data = graphql::data(SERVER, response)?;
     let results = data.pointer_mut("/actor/account/nrql/results").map(Value::take);
@@ -130,10 +130,10 @@ fn read(response: &HttpResponse) -> Result<Found, String> {
     if !results.iter().all(Value::is_object) {
         return Err("the answer of New Relic has a result that is no map".to_owned());
     }
-    let knows_nothing = results
-        .iter()
-        .filter_map(Value::as_object)
-        .all(|fields| fields.values().all(Value::is_null));
+    let knows_nothing = results.iter().filter_map(Value::as_object).all(|fields| {
+        let mut measured = fields.iter().filter(|(name, value)| is_measured(fields, name, value));
+        measured.next().is_none()
+    });
     let result = match results.len() {
         1 => results.swap_remove(0),
         _ => Value::Array(results),
@@ -142,6 +142,17 @@ fn read(response: &HttpResponse) -> Result<Found, String> {
         return Ok(answer::nothing(&result.to_string()));
     }
     answer::value(result)
+}
+
+/// Whether a field of a result says what was measured, rather than of what (`FACET`) and when (`TIMESERIES`).
+fn is_measured(fields: &Map<String, Value>, name: &str, value: &Value) -> bool {
+    let facet = fields.get("facet");
+    let is_facet = match facet {
+        Some(Value::Array(facets)) => facets.contains(value),
+        facet => facet == Some(value),
+    };
+    let is_label = ["facet", "beginTimeSeconds", "endTimeSeconds", "inspectedCount"].contains(&name);
+    !value.is_null() && !is_label && !is_facet
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_crds::SkyWalkingMetric;
 
 use super::shared::{self, check_address, invalid, non_empty};
@@ -74,10 +74,21 @@ fn minute(time: Timestamp) -> String {
 /// The data of an answer. SkyWalking measures in numbers: without one, it knows nothing.
 fn read(response: &HttpResponse) -> Result<Found, String> {
     let data = graphql::data(SERVER, response)?;
-    if !answer::has_number(&data) {
+    if !has_number(&data) {
         return Ok(answer::nothing(&data.to_string()));
     }
     answer::value(data)
+}
+
+/// Whether there is a number anywhere in a value, be it in a text. The `id` of a value is the time that it is for.
+fn has_number(value: &Value) -> bool {
+    match value {
+        Value::Number(_) => true,
+        Value::String(text) => text.trim().parse::<f64>().is_ok(),
+        Value::Array(items) => items.iter().any(has_number),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name != "id" && has_number(value)),
+        Value::Null | Value::Bool(_) => false,
+    }
 }
 
 #[cfg(test)]

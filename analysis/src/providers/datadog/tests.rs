@@ -150,7 +150,7 @@ fn the_account_is_a_secret_in_the_namespace_of_the_run() {
     };
     assert_eq!(
         bad(&[("api-key", "hunter2\r\nX: y"), ("app-key", "hunter3")]),
-        "Error: provider.datadog: Secret `datadog` with key `api-key` has characters that are not for a header or an address"
+        "Error: provider.datadog: Secret `datadog` with key `api-key` has line breaks or control characters in it"
     );
     assert_eq!(
         bad(&[
@@ -280,6 +280,11 @@ fn version_2_measures_a_number_or_a_list_with_one_of_each_group() {
 #[test]
 fn refusals_carry_datadogs_own_words_and_no_key() {
     for (status, body, expected) in [
+        (
+            400,
+            r#"{"errors":[{"status":"400","title":"Bad Request","detail":"no such metric"},{"title":"b"},{}]}"#,
+            "Error: Datadog answered 400: no such metric; b; an error without a text",
+        ),
         (
             400,
             r#"{"status":"error","error":"error message"}"#,

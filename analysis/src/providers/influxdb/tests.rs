@@ -8,7 +8,7 @@ use crate::providers::testing::{Answer, Played, account, all_problems, answer, m
 const KEYS: [(&str, &str); 3] = [
     ("address", "http://influx:8086/"),
     ("authToken", "hunter2"),
-    ("org", "my org"),
+    ("org", "my örg"),
 ];
 
 fn asked(condition: &str, influxdb: Value, secret: &str, values: &[(&str, &str)], answers: Vec<Answer>) -> Played {
@@ -50,7 +50,7 @@ fn the_query_is_sent_with_the_account_of_the_secret() {
     let request = &played.requests[0];
     assert_eq!(
         (request.method, request.url.as_str()),
-        ("POST", "http://influx:8086/api/v2/query?org=my+org")
+        ("POST", "http://influx:8086/api/v2/query?org=my+%C3%B6rg")
     );
     let headers: Vec<String> = request
         .headers
@@ -229,6 +229,11 @@ fn an_error_in_the_middle_of_an_answer_is_the_answer() {
 #[test]
 fn refusals_carry_influxdbs_own_words() {
     for (status, body, expected) in [
+        (
+            403,
+            r#"{"error":"Flux query service disabled"}"#,
+            "Error: InfluxDB answered 403: Flux query service disabled",
+        ),
         (
             400,
             r#"{"code":"invalid","message":"compilation failed: error @1:1-1:5: undefined identifier fro"}"#,
