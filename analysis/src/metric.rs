@@ -398,8 +398,9 @@ mod tests {
                     .to_owned(),
             ),
             (
-                json!({"provider": {"graphite": {}}}),
-                "metrics[0]: provider.graphite is not supported yet".to_owned(),
+                json!({"provider": {"graphite": {"address": "http://graphite"}}}),
+                "metrics[0].provider.graphite.query: has no target: write target=..., and for example &from=-10min behind it"
+                    .to_owned(),
             ),
             (
                 json!({"provider": {"prometheus": {"query": "up", "timeout": -1}}}),

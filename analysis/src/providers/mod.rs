@@ -10,16 +10,27 @@
 //!
 //! Nothing of a measurement is kept anywhere else: after a crash it is taken again from its beginning.
 
+mod account;
+mod answer;
 mod aws;
+mod datadog;
+mod graphite;
+mod graphql;
+mod influxdb;
 pub mod job;
 mod json_path;
+mod new_relic;
 mod oauth2;
 pub mod prometheus;
 mod shared;
+mod skywalking;
 mod talk;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod time;
+mod wavefront;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -325,12 +336,27 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         )));
     }
     let MetricProvider {
-        prometheus, web, job, ..
+        prometheus,
+        web,
+        job,
+        datadog,
+        new_relic,
+        wavefront,
+        graphite,
+        influxdb,
+        skywalking,
+        ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 3] = [
+    let known: [Option<&dyn Provider>; 9] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         job.as_ref().map(|metric| metric as &dyn Provider),
+        datadog.as_ref().map(|metric| metric as &dyn Provider),
+        new_relic.as_ref().map(|metric| metric as &dyn Provider),
+        wavefront.as_ref().map(|metric| metric as &dyn Provider),
+        graphite.as_ref().map(|metric| metric as &dyn Provider),
+        influxdb.as_ref().map(|metric| metric as &dyn Provider),
+        skywalking.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

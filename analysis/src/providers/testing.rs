@@ -1,11 +1,12 @@
 //! What the tests of all providers share: a measurement is played with answers that are given beforehand.
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluice_crds::{Argument, Metric};
 
 use super::{Environment, Measured, Next, needs, start};
-use crate::args::Secrets;
+use crate::args::{SecretRef, Secrets};
 use crate::{HttpRequest, HttpResponse, TransportError};
 
 /// What somebody answers to a request.
@@ -67,6 +68,92 @@ pub(super) fn from_secret(values: &[(&str, &str)]) -> (Vec<Argument>, Secrets) {
         secrets.insert(wanted, value.to_owned());
     }
     (arguments, secrets)
+}
+
+/// What is read of the Secret `secret` with these values for a metric: the keys that it asks for, and no others.
+pub(super) fn account(metric: &Metric, secret: &str, values: &[(&str, &str)]) -> (Vec<Argument>, Secrets) {
+    let needs = needs(metric, &[]);
+    let mut secrets = Secrets::default();
+    let value = |wanted: &SecretRef| {
+        let value = values.iter().find(|(key, _)| *key == wanted.key)?;
+        (wanted.name == secret).then(|| value.1.to_owned())
+    };
+    for wanted in needs.secrets {
+        if let Some(value) = value(&wanted) {
+            secrets.insert(wanted, value);
+        }
+    }
+    for wanted in needs.settings {
+        if let Some(value) = value(&wanted) {
+            secrets.insert_setting(wanted, value);
+        }
+    }
+    (Vec::new(), secrets)
+}
+
+/// The problems of a metric with this provider, on one line.
+pub(super) fn all_problems(provider: &Value) -> String {
+    let problems = super::problems(&metric("", provider));
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Whatever a server answers, a measurement ends with a phase and bounded texts: bytes, pieces of JSON and of CSV in any
+/// order, and JSON of any shape, all with the words of the provider.
+pub(super) fn survives_any_answer(words: &[&'static str], play: impl Fn(Answer) -> Measured) {
+    let config = proptest::test_runner::Config::with_cases(1024);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let status = prop_oneof![4 => Just(200), 1 => any::<u16>()];
+    let answers = (status, prop_oneof![bytes(), soup(words), shaped(words)]);
+    let result = runner.run(&answers, |(status, body)| {
+        let measured = play(Ok(HttpResponse { status, body }));
+        prop_assert!(measured.phase.completed());
+        let texts = measured.value.into_iter().chain(measured.message);
+        prop_assert!(texts.into_iter().all(|text| text.len() <= crate::text::MAX_BYTES));
+        Ok(())
+    });
+    if let Err(problem) = result {
+        panic!("{problem}");
+    }
+}
+
+fn bytes() -> BoxedStrategy<Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..200).boxed()
+}
+
+fn soup(words: &[&'static str]) -> BoxedStrategy<Vec<u8>> {
+    let signs = [
+        "{", "}", "[", "]", ",", ":", "\"", "\r\n", "\n", "#", "1", "\"1\"", "\"NaN\"", "null", "1e999", "\\", "é",
+    ];
+    let quoted = words.iter().map(|word| format!("\"{word}\""));
+    let plain = words.iter().map(|word| (*word).to_owned());
+    let all: Vec<String> = signs
+        .iter()
+        .map(|sign| (*sign).to_owned())
+        .chain(quoted)
+        .chain(plain)
+        .collect();
+    let soup = prop::collection::vec(prop::sample::select(all), 0..30);
+    soup.prop_map(|words| words.concat().into_bytes()).boxed()
+}
+
+fn shaped(words: &[&'static str]) -> BoxedStrategy<Vec<u8>> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<f64>().prop_map(Value::from),
+        (-3_i64..3).prop_map(Value::from),
+        prop::sample::select(words.clone()).prop_map(Value::String),
+        prop::sample::select(vec!["NaN", "+Inf", "1", ""]).prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(6, 40, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::btree_map(prop::sample::select(words.clone()), inner, 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    });
+    value.prop_map(|value| value.to_string().into_bytes()).boxed()
 }
 
 /// Plays a measurement. Each request gets the next answer; there must be one for each, and none left.

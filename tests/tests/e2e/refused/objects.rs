@@ -147,7 +147,8 @@ pub const ROWS: &[Row] = &[
     row("condition", Template, "metrics: [{name: a, successCondition: 'result[0] >', provider: {prometheus: {query: up}}}]", &[TEMPLATE, "spec.metrics[0].successCondition"]),
     row("no-metrics", Template, "metrics: []", &[TEMPLATE, "spec.metrics", "no metrics specified"]),
     row("two-providers", Template, "metrics: [{name: a, provider: {prometheus: {query: up}, web: {url: 'http://a'}}}]", &[TEMPLATE, "spec.metrics[0]", "multiple providers specified"]),
-    row("provider", Template, "metrics: [{name: a, provider: {plugin: {a/b: {}}}}]", &[TEMPLATE, "spec.metrics[0]", "provider.plugin: there is no interface for plugins"]),
+    row("provider", Template, "metrics: [{name: a, provider: {wavefront: {query: a}}}]", &[TEMPLATE, "spec.metrics[0]", "provider.wavefront.address: must be a host without https://"]),
+    row("provider-plugin", Template, "metrics: [{name: a, provider: {plugin: {a/b: {}}}}]", &[TEMPLATE, "spec.metrics[0]", "provider.plugin: there is no interface for plugins"]),
 
     // Runs.
     row("run-count", Run, "metrics: [{name: a, count: some, provider: {prometheus: {query: up}}}]", &["Analysis spec invalid: metrics[0].count: `some` is not an integer"]),
