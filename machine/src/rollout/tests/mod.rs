@@ -1,5 +1,6 @@
 //! A World that is built up row by row, and plans in a few words.
 
+mod deadline;
 mod decisions;
 mod kept;
 mod replicas;
