@@ -3,6 +3,7 @@
 mod deadline;
 mod decisions;
 mod kept;
+mod named;
 mod replicas;
 mod switches;
 mod takeover;
