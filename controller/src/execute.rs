@@ -4,8 +4,8 @@
 //! - Every write carries the resourceVersion or uid that the decision saw, or is a create under a name that only one can have.
 //! - Before each irreversible effect the objects that it is about are read again by quorum, and the machine's guards judge
 //!   the effect on what was read.
-//! - Nothing is sent when our leader Lease may end before the answer, and nothing is sent twice: an answer that does not come
-//!   is noted in the ledger, and the next decision begins with a read.
+//! - Nothing is sent when our leader Lease may end before the answer, and nothing is sent twice: an answer that does not come,
+//!   or that says that the object is another one by now, is noted in the ledger, and the next decision begins with a read.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -163,7 +163,9 @@ pub async fn send(context: &Context, write: Write<'_>) -> Result<Receipt, CallEr
                 .write_errors
                 .get_or_create(&ErrorLabels { kind: name, category })
                 .inc();
-            if error.is_outcome_unknown() && target.kind != Kind::Pod {
+            // A conflict says that the cache is behind. Should the event that tells so be lost, the same write would fail for ever.
+            let is_behind = matches!(error, CallError::Conflict(_) | CallError::NotFound(_));
+            if (error.is_outcome_unknown() || is_behind) && target.kind != Kind::Pod {
                 context.ledger().wrote(key, target, Wrote::Unknown, Instant::now());
             }
         }

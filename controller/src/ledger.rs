@@ -44,7 +44,7 @@ pub enum Wrote {
         /// uid.
         uid: String,
     },
-    /// Nobody knows whether the write was applied.
+    /// Nobody knows whether the write was applied, or it met another version than the cache holds.
     Unknown,
 }
 

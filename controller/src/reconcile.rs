@@ -40,6 +40,7 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
         Ok(false) => return true,
         Err(failure) => return give_up(context, key, &failure),
     }
+    let mut is_read = false;
     for _ in 0..MAX_ROUNDS {
         let (memory, answers) = context.known(key, |known| {
             ask::prune(&mut known.answers, Timestamp::now());
@@ -65,11 +66,12 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
             });
             continue;
         }
-        if writes(&plan) && !is_confirmed(context, key) {
+        if writes(&plan) && (!is_confirmed(context, key) || plan.confirm && !is_read) {
             if let Err(source) = execute::freshen(context, key, &world, None).await {
-                let what = "reading again after leadership was won".to_owned();
+                let what = "reading again before a first write or an abort".to_owned();
                 return give_up(context, key, &Failure { what, source });
             }
+            is_read = true;
             context.known(key, |known| known.confirmed = context.leadership.epoch());
             continue;
         }

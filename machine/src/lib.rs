@@ -5,7 +5,7 @@
 //! done, the reason. The controller, the simulator and `kubectl sluice` call the same function.
 //!
 //! ```text
-//! World ──decide(now)──> Plan { asks, commit, effects, events, hold, wake_at, memory }
+//! World ──decide(now)──> Plan { asks, commit, effects, events, hold, wake_at, confirm, memory }
 //! effect + fresh World ──guards::check(now)──> Ok, or the Hold that forbids it
 //! AnalysisRun + answers ──run::decide(now)──> measurements to start, status to commit
 //! ```

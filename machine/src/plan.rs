@@ -21,6 +21,9 @@ pub struct Plan {
     pub hold: Option<Hold>,
     /// When to decide again if nothing changes before.
     pub wake_at: Option<Timestamp>,
+    /// Time alone has brought the commit about, and it cannot be taken back: everything that it was decided on is read again
+    /// first, and decided on once more. A change whose event got lost must not look as if nothing had happened.
+    pub confirm: bool,
     /// To be handed back in the next World.
     pub memory: Memory,
 }

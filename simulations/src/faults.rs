@@ -36,11 +36,22 @@ impl std::fmt::Display for WriteFault {
     }
 }
 
+/// What happens to the watch event of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFault {
+    /// It never arrives.
+    Lost,
+    /// It arrives so much later; later ones of the same kind wait for it.
+    Late(SignedDuration),
+}
+
 /// Which faults happen.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// Faults of single writes, by their number: the first write of the controller is 1.
     pub writes: BTreeMap<u64, WriteFault>,
+    /// Faults of single watch events, by the store's revision that the change made.
+    pub events: BTreeMap<u64, EventFault>,
     /// Faults that are drawn.
     pub rates: Rates,
     /// When the drawn faults begin, since the start.
@@ -155,6 +166,11 @@ impl FaultState {
     /// Rates that are in force now.
     pub(crate) fn rates(&self) -> Option<&Rates> {
         (self.active && self.faults.rates != Rates::default()).then_some(&self.faults.rates)
+    }
+
+    /// What is planned for the watch event of a change.
+    pub(crate) fn of_event(&self, revision: u64) -> Option<EventFault> {
+        self.faults.events.get(&revision).copied()
     }
 
     /// Counts a write and tells what goes wrong with it.

@@ -49,7 +49,7 @@ pub use clean::{acts, clean};
 pub use clock::START;
 pub use cluster::{Cluster, Config, Rest};
 pub use commands::Command;
-pub use faults::{Faults, Rates, WriteFault};
+pub use faults::{EventFault, Faults, Rates, WriteFault};
 pub use models::{
     Entry, Flow, Health, Loss, LossReason, MetricAnswer, MetricModel, MetricRule, MetricSource, ModelConfig, Onset,
     Outage, Overload, Ramp, Served, Totals, Version,

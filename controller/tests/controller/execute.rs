@@ -203,6 +203,85 @@ async fn a_commit_that_meets_a_conflict_stops_the_plan() {
 }
 
 #[tokio::test]
+async fn after_a_conflict_the_object_is_read_before_anything_is_decided() {
+    let (client, log) = client(|asked| {
+        if asked.method == "PATCH" {
+            failure(409, "Conflict")
+        } else {
+            obedient(asked)
+        }
+    });
+    let (context, world) = set_up(client, &log).await;
+    let plan = Plan {
+        commit: Some(commit()),
+        ..Plan::default()
+    };
+    execute(&context, &key(), &world, &plan).await;
+    log.clear();
+    assert!(!sluice_controller::reconcile::catch_up(&context, &key()).await.unwrap());
+    assert_eq!(log.lines(), [format!("GET {ROLLOUT}")]);
+    assert!(sluice_controller::reconcile::catch_up(&context, &key()).await.unwrap());
+}
+
+/// An update whose new pods are not available, as far as the caches know, long after its deadline.
+fn stuck() -> (Value, Value) {
+    let mut rollout = rollout(10);
+    let template = rollout["spec"]["template"].clone();
+    rollout["spec"]["progressDeadlineSeconds"] = 60.into();
+    rollout["spec"]["progressDeadlineAbort"] = true.into();
+    rollout["status"] = json!({
+        "stableRS": "old", "currentPodHash": "new", "replicas": 3, "updatedReplicas": 2, "readyReplicas": 1, "availableReplicas": 1,
+        "conditions": [{
+            "type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "message": "",
+            "lastUpdateTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+    });
+    let mut set = replica_set("new", 20, 2, "r1");
+    set["status"] = json!({ "observedGeneration": 1, "replicas": 2, "readyReplicas": 0, "availableReplicas": 0 });
+    set["spec"]["template"] = template.clone();
+    set["metadata"]["annotations"] = json!({
+        "sluice.dev/pod-template": sluice_machine::hash::canonical(&template),
+        "rollout.argoproj.io/revision": "2",
+    });
+    (rollout, set)
+}
+
+#[tokio::test]
+async fn before_a_deadline_aborts_an_update_everything_is_read_again() {
+    for lost in [false, true] {
+        let (rollout, set) = stuck();
+        let server = (rollout.clone(), set.clone());
+        let (client, log) = client(move |asked| {
+            let (rollout, mut set) = server.clone();
+            if lost {
+                set["metadata"]["resourceVersion"] = "30".into();
+                set["status"]["readyReplicas"] = 2.into();
+                set["status"]["availableReplicas"] = 2.into();
+            }
+            match asked.method.as_str() {
+                "GET" if asked.path.starts_with(ROLLOUT) => Answer::Object(200, rollout),
+                "GET" if asked.path.contains("shop-new") => Answer::Object(200, set),
+                _ => obedient(asked),
+            }
+        });
+        let objects = [
+            (Kind::Rollout, rollout),
+            (Kind::ReplicaSet, set),
+            (Kind::ReplicaSet, replica_set("old", 21, 1, "r1")),
+        ];
+        let context = context(client, &objects).await;
+        log.clear();
+        sluice_controller::reconcile::rollout(&context, &key()).await;
+        let lines = log.lines();
+        let first_write = lines.iter().position(|line| !line.starts_with("GET")).expect("a write");
+        let read = format!("GET {SETS}/shop-new");
+        assert!(lines[..first_write].contains(&read), "{lines:?}");
+        let aborts = log.writes().iter().any(|write| write.body["status"]["abort"] == true);
+        assert_eq!(aborts, !lost, "an event got lost: {lost}");
+    }
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_names_no_version_leaves_the_next_one_its_precondition() {
     let (client, log) = client(|asked| match asked.method.as_str() {
         "PATCH" => Answer::Object(200, json!({ "kind": "Status", "status": "Success" })),

@@ -168,6 +168,7 @@ impl Board {
         } else {
             let progressed = has_progressed(context, status);
             if !progressed && deadline::is_over(turn, context, status) {
+                turn.confirm |= old_reason != "ProgressDeadlineExceeded";
                 let message = format!("ReplicaSet \"{set}\" has timed out progressing.");
                 self.set(PROGRESSING, "False", "ProgressDeadlineExceeded", &message, false);
             } else if progressed || old_reason != "ProgressDeadlineExceeded" {
@@ -191,7 +192,7 @@ pub(super) fn has_counts_of_argo(context: &Context<'_>) -> bool {
 }
 
 /// Whether counts or the step moved towards the goal since the status was written.
-fn has_progressed(context: &Context<'_>, status: &RolloutStatus) -> bool {
+pub(super) fn has_progressed(context: &Context<'_>, status: &RolloutStatus) -> bool {
     let Some(old) = context.rollout.status.as_ref() else {
         return true;
     };

@@ -7,9 +7,13 @@ use super::{
     canary,
     conditions::{self, PROGRESSING},
     context::{Context, is_complete},
-    runs, sets,
+    publish, runs, sets,
     turn::Turn,
 };
+
+/// Reasons of the condition `Progressing` while nothing has to progress. Who leaves such a state, by another template, a retry, the
+/// end of a pause, or the loss of a pod, has the whole time, however long it lasted.
+const AT_REST: [&str; 3] = ["NewReplicaSetAvailable", "RolloutPaused", "RolloutAborted"];
 
 /// When the deadline is over if nothing progresses; `None` while it does not count: the update is over, aborted or paused, the
 /// present step is an analysis or a pause that has begun, an analysis of a promotion is running, or a scale-down delay is running.
@@ -40,6 +44,9 @@ pub(super) fn at(context: &Context<'_>, status: &RolloutStatus) -> Option<Timest
         return None;
     }
     let progressing = conditions::find(context.rollout.status.as_ref()?, PROGRESSING)?;
+    if AT_REST.contains(&progressing.reason.as_str()) {
+        return None;
+    }
     let seconds = context.rollout.spec.progress_deadline_seconds.unwrap_or(600);
     Some(progressing.last_update_time.timestamp()? + SignedDuration::from_secs(i64::from(seconds)))
 }
@@ -56,7 +63,12 @@ pub(super) fn is_over(turn: &mut Turn<'_>, context: &Context<'_>, status: &Rollo
     }
 }
 
-/// Whether the deadline is over and the update is to be aborted for it.
+/// Whether the deadline is over and the update is to be aborted for it. Progress that the status does not tell of yet, because
+/// nobody was there to write it, is progress.
 pub(super) fn aborts(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) -> bool {
-    is_over(turn, context, status) && context.rollout.spec.progress_deadline_abort == Some(true)
+    let aborts = context.rollout.spec.progress_deadline_abort == Some(true)
+        && is_over(turn, context, status)
+        && !conditions::has_progressed(context, &publish::counted(context, status));
+    turn.confirm |= aborts;
+    aborts
 }

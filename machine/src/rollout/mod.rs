@@ -176,6 +176,7 @@ fn finish(turn: Turn<'_>, commit: Option<Commit>) -> Plan {
         events,
         hold,
         wake_at,
+        confirm: turn.confirm,
         memory: turn.memory,
     }
 }

@@ -23,12 +23,8 @@ pub(super) fn describe(
     status: &mut RolloutStatus,
     problems: Option<&str>,
 ) {
-    let sum = |count: fn(&ReplicaSet) -> u32| Some(number(context.sets.iter().map(|set| count(set)).sum()));
-    status.replicas = sum(|set| set.replicas);
-    status.ready_replicas = sum(|set| set.ready);
-    status.available_replicas = sum(|set| set.available);
+    *status = counted(context, status);
     describe_scale(context, traffic, status);
-    status.updated_replicas = Some(number(context.new.map_or(0, |set| set.replicas)));
     status.observed_generation = context
         .rollout
         .metadata
@@ -48,6 +44,18 @@ pub(super) fn describe(
         blue_green.preview_selector = selected(traffic.canary_service());
     }
     conditions::publish(turn, context, status, problems);
+}
+
+/// The status with the numbers of pods as they are.
+pub(super) fn counted(context: &Context<'_>, status: &RolloutStatus) -> RolloutStatus {
+    let sum = |count: fn(&ReplicaSet) -> u32| Some(number(context.sets.iter().map(|set| count(set)).sum()));
+    RolloutStatus {
+        replicas: sum(|set| set.replicas),
+        ready_replicas: sum(|set| set.ready),
+        available_replicas: sum(|set| set.available),
+        updated_replicas: Some(number(context.new.map_or(0, |set| set.replicas))),
+        ..status.clone()
+    }
 }
 
 /// What the scale subresource shows. An autoscaler whose metric is as it should be sets spec.replicas to the number that it finds

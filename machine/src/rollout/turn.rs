@@ -24,6 +24,8 @@ pub(super) struct Turn<'a> {
     /// Of what the status says anew: published with the commit that says so, and not before.
     pub news: Vec<Event>,
     pub memory: Memory,
+    /// See [`crate::Plan::confirm`].
+    pub confirm: bool,
     /// Text of the condition when this decision aborted the update.
     pub abort_message: Option<String>,
     wake_at: Option<Timestamp>,
@@ -41,6 +43,7 @@ impl<'a> Turn<'a> {
             events: Vec::new(),
             news: Vec::new(),
             memory: world.memory.clone(),
+            confirm: false,
             abort_message: None,
             wake_at: None,
             hold: None,

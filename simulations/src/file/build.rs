@@ -269,6 +269,7 @@ fn faults(file: &FaultsFile) -> Faults {
     let writes = file.writes.iter().map(|fault| (fault.write, kind(fault.fault)));
     Faults {
         writes: writes.collect(),
+        events: std::collections::BTreeMap::new(),
         rates: rates(&file.rates),
         from: file.from.map_or(SignedDuration::ZERO, |from| from.0),
         until: file.until.map(|until| until.0),

@@ -75,6 +75,8 @@ pub enum Health {
     NeverReady,
     /// They become ready and crash after this many milliseconds, again and again.
     CrashesAfter(u64),
+    /// So many of them become ready; those that are created later never do.
+    OnlyFirst(u32),
 }
 
 impl Default for Version {
@@ -145,6 +147,8 @@ pub(crate) struct Pods {
     pub(crate) first: BTreeMap<String, Arc<str>>,
     /// When the first pod of each version became ready.
     pub(crate) first_ready: BTreeMap<Arc<str>, Timestamp>,
+    /// How many pods of each version were created.
+    created: BTreeMap<Arc<str>, u32>,
     pub(crate) syncing: BTreeSet<Key>,
 }
 
@@ -201,7 +205,14 @@ impl Models {
             .version(&pod.version, pod.is_first)
             .cloned()
             .unwrap_or_default();
-        if version.health != Health::NeverReady && !nodes.is_empty() {
+        let created = self.pods.created.entry(pod.version.clone()).or_default();
+        *created += 1;
+        let becomes_ready = match version.health {
+            Health::Good | Health::CrashesAfter(_) => true,
+            Health::NeverReady => false,
+            Health::OnlyFirst(count) => *created <= count,
+        };
+        if becomes_ready && !nodes.is_empty() {
             let start = kernel.random.millis(&version.start);
             kernel.clock.after(start, Actor::PodReady(id));
         }

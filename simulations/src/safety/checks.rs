@@ -406,9 +406,10 @@ fn check_paused(
     problem: impl Fn(&Facts) -> Option<String>,
 ) {
     require(broken, versions, "S10", |facts| {
-        let scaled = history
-            .replicas_at_pause
-            .is_some_and(|replicas| replicas != facts.replicas);
+        let scaled = history.resized_in_pause
+            || history
+                .replicas_at_pause
+                .is_some_and(|replicas| replicas != facts.replicas);
         let superseded = facts.observed_generation != Some(facts.generation);
         (facts.paused_at_step && !facts.aborted && !facts.promoted_fully && !scaled && !superseded)
             .then(|| problem(facts))

@@ -47,10 +47,12 @@ struct History {
     versions: Vec<(Timestamp, Arc<Value>)>,
     /// Since the phase last changed: how often each Service's selector was written by us.
     switches: BTreeMap<Key, u32>,
-    /// In the pause in force the canary has lost all its pods, or somebody else has changed the weights.
+    /// In the pause in force the canary has lost all its pods, or somebody else has changed the weights or a selector.
     disturbed_in_pause: bool,
     /// Pauses that were entered since the last new revision or retry: revision and step.
     pauses: BTreeSet<(String, u64)>,
+    /// `spec.replicas` was changed in the pause in force, if only to be changed back.
+    resized_in_pause: bool,
     /// `spec.replicas` when the pause in force or the abort in force began.
     replicas_at_pause: Option<u64>,
     replicas_at_abort: Option<u64>,
@@ -161,6 +163,17 @@ impl Safety {
                 .values_mut()
                 .for_each(|history| history.disturbed_in_pause = true);
         }
+        if change.key.kind == Kind::Service
+            && !matches!(change.by, Writer::Controller(_))
+            && let Some(before) = &change.before
+            && before["spec"]["selector"] != change.object["spec"]["selector"]
+            && let Some(rollout) = self.rollout_of_service(&change.key)
+            && let Some(history) = self.rollouts.get_mut(&rollout)
+        {
+            // It has to be written once more, and until then the canary may be without its pods.
+            history.switches.remove(&change.key);
+            history.disturbed_in_pause = true;
+        }
         match change.key.kind {
             Kind::ReplicaSet => self.sets.see(change),
             Kind::Service | Kind::HttpRoute => self.effective.see(change),
@@ -228,6 +241,7 @@ impl History {
             self.switches.clear();
         }
         let was = |test: fn(&Facts) -> bool| before.as_ref().is_some_and(test);
+        let is_resized = before.as_ref().is_some_and(|before| before.replicas != after.replicas);
         let retried = was(|facts| facts.aborted) && !after.aborted;
         let other = before
             .as_ref()
@@ -239,6 +253,8 @@ impl History {
             self.pauses.insert((after.revision.clone(), after.index));
         }
         self.disturbed_in_pause &= after.paused_at_step;
+        self.resized_in_pause &= after.paused_at_step;
+        self.resized_in_pause |= after.paused_at_step && was(|facts| facts.paused_at_step) && is_resized;
         keep_since(&mut self.replicas_at_pause, after.paused_at_step, after.replicas);
         keep_since(&mut self.replicas_at_abort, after.aborted, after.replicas);
         self.versions.push((change.at, change.object.clone()));

@@ -25,7 +25,7 @@ pub(super) struct Cache {
 
 #[derive(Clone, Copy, Debug)]
 struct Wrote {
-    /// `None`: nobody knows whether it was applied.
+    /// `None`: nobody knows whether it was applied, or it met another version than the one that is known.
     revision: Option<u64>,
     at: Timestamp,
 }
@@ -81,7 +81,7 @@ impl Cache {
         self.objects.remove(key).is_some()
     }
 
-    /// Notes a write of a task; `None` where nobody knows whether it was applied.
+    /// Notes a write of a task; `None` where the object must be read before the next decision.
     pub(super) fn wrote(&mut self, task: &Key, object: &Key, revision: Option<u64>, at: Timestamp) {
         self.ledger
             .entry(task.clone())

@@ -28,7 +28,7 @@ use crate::report::RowKind;
 use crate::store::{Key, Kind};
 
 use cache::{Cache, Readiness};
-use rollout::RolloutTask;
+use rollout::{Decided, RolloutTask};
 use run::{RunResult, RunTask};
 pub(crate) use writes::PodWrite;
 use writes::{Failed, Request, Requested};
@@ -338,14 +338,10 @@ impl Process {
             }
         }
         let basis = self.seen_until(kernel);
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        let decided = match &mut task.work {
-            Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide),
-            Work::Run(work) => Some(work.decide(kernel, key, self.config.decide_run)),
-        };
-        let Some(decided) = decided else {
+        let Some(decided) = self.decide(kernel, models, key) else {
             return self.back_off(kernel, key);
         };
+        let Some(task) = self.tasks.get_mut(key) else { return };
         task.basis = basis;
         task.wake = decided.wake_at;
         task.writes = decided.writes;
@@ -369,6 +365,23 @@ impl Process {
                     step: Step::Wake(key.clone(), at),
                 },
             );
+        }
+    }
+
+    /// Decides for an object, and once more on what is read again where that must be confirmed. `None` where a read fails or there
+    /// is no end of questions.
+    fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
+        let decided = match &mut self.tasks.get_mut(key)?.work {
+            Work::Run(work) => return Some(work.decide(kernel, key, self.config.decide_run)),
+            Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide)?,
+        };
+        if !decided.confirm {
+            return Some(decided);
+        }
+        self.read_involved(kernel, key, None).ok()?;
+        match &mut self.tasks.get_mut(key)?.work {
+            Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide),
+            Work::Run(_) => None,
         }
     }
 
@@ -455,6 +468,23 @@ impl Process {
 
     /// Reads again what an effect that cannot be taken back depends on, and asks the machine's guards.
     fn guard(&mut self, kernel: &mut Kernel, key: &Key, effect: &sluice_machine::Effect) -> Result<(), String> {
+        self.read_involved(kernel, key, Some(effect))?;
+        match self.tasks.get(key) {
+            Some(Task {
+                work: Work::Rollout(work),
+                ..
+            }) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
+            _ => Err("it is gone".to_owned()),
+        }
+    }
+
+    /// Reads again what a Rollout's decisions depend on.
+    fn read_involved(
+        &mut self,
+        kernel: &mut Kernel,
+        key: &Key,
+        effect: Option<&sluice_machine::Effect>,
+    ) -> Result<(), String> {
         let Some(Task {
             work: Work::Rollout(work),
             ..
@@ -469,13 +499,7 @@ impl Process {
             }
             self.read(kernel, &object);
         }
-        match self.tasks.get(key) {
-            Some(Task {
-                work: Work::Rollout(work),
-                ..
-            }) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
-            _ => Err("it is gone".to_owned()),
-        }
+        Ok(())
     }
 
     fn give_up(&mut self, kernel: &mut Kernel, key: &Key) {

@@ -43,6 +43,8 @@ pub(super) struct RolloutTask {
 pub(super) struct Decided {
     pub(super) writes: Vec<Requested>,
     pub(super) wake_at: Option<Timestamp>,
+    /// What it was decided on is to be read again first.
+    pub(super) confirm: bool,
 }
 
 impl RolloutTask {
@@ -273,6 +275,7 @@ impl RolloutTask {
                 .map(|effect| writes::of_effect(key, &owner, effect)),
         );
         Decided {
+            confirm: plan.confirm && !writes.is_empty(),
             writes,
             wake_at: plan.wake_at,
         }
@@ -317,10 +320,10 @@ impl RolloutTask {
         }
     }
 
-    /// The objects that are read again before an effect that cannot be taken back.
-    pub(super) fn involved(&self, rollout: &Key, effect: &Effect) -> Vec<Key> {
+    /// The objects that are read again before an effect that cannot be taken back, or before a decision that must be confirmed.
+    pub(super) fn involved(&self, rollout: &Key, effect: Option<&Effect>) -> Vec<Key> {
         let object = match effect {
-            Effect::PatchReplicaSet { name, .. } | Effect::DeleteReplicaSet { name, .. } => Some(name),
+            Some(Effect::PatchReplicaSet { name, .. } | Effect::DeleteReplicaSet { name, .. }) => Some(name),
             _ => None,
         };
         let sets = self.world.replica_sets.known().into_iter().flat_map(BTreeMap::values);

@@ -76,6 +76,7 @@ impl RunTask {
             .into_iter()
             .collect();
         Decided {
+            confirm: false,
             writes,
             wake_at: plan.wake_at,
         }

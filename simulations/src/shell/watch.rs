@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::faults::EventFault;
 use crate::kernel::{Actor, Kernel};
 use crate::shell::{Process, WATCHED};
 use crate::store::{Change, Happened, Key, Kind};
@@ -46,6 +47,9 @@ impl Process {
                 lag += kernel.random.millis(&by);
             }
         }
+        if let Some(EventFault::Late(by)) = kernel.faults.of_event(change.revision) {
+            lag += by;
+        }
         let at = kernel.clock.now() + lag;
         let arrival = self.arrivals.entry(change.key.kind).or_insert(at);
         *arrival = at.max(*arrival);
@@ -78,7 +82,8 @@ impl Process {
         }
         let lost = kernel.faults.rates().map_or(0, |rates| rates.lost_event);
         for change in delivered {
-            if kernel.random.chance(lost) {
+            let is_lost = kernel.faults.of_event(change.revision) == Some(EventFault::Lost);
+            if kernel.random.chance(lost) || is_lost {
                 kernel.note(|| format!("controller-{} loses an event of {}", self.number, change.key));
                 let known = self.cache.revision(&change.key);
                 let event = (change.at, change.revision);

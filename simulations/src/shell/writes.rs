@@ -276,7 +276,9 @@ fn settle(
         Err(error) => {
             kernel.note(|| format!("{target}: {error}"));
             let unknown = matches!(error, ApiError::Timeout | ApiError::Server(504));
-            if unknown {
+            // The cache is behind: should the event that tells so be lost, the same write would fail for ever.
+            let is_behind = matches!(error, ApiError::Conflict(_) | ApiError::NotFound(_));
+            if unknown || is_behind {
                 cache.wrote(task, target, None, now);
             }
             Err(match error {

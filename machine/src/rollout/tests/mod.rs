@@ -1,7 +1,9 @@
 //! A World that is built up row by row, and plans in a few words.
 
+mod deadline;
 mod decisions;
 mod kept;
+mod named;
 mod replicas;
 mod switches;
 mod takeover;
