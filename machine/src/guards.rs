@@ -65,10 +65,17 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             subset: name, revision, ..
         } => check_switch(world, name, revision),
         Effect::ReleaseService { name, .. } => {
-            if references::references(&world.rollout).services.contains(name) {
+            if !is_deleting(world) && references::references(&world.rollout).services.contains(name) {
                 refuse("S6", format!("the Rollout names Service {name}"))
             } else {
                 Ok(())
+            }
+        }
+        Effect::ReleaseRoute { route, .. } | Effect::DeleteRoute { route, .. } => {
+            if is_deleting(world) {
+                Ok(())
+            } else {
+                refuse("S5", format!("the Rollout of {route} is not being deleted"))
             }
         }
         Effect::SetSplit { split, .. } | Effect::CreateRoute { split, .. } => check_split(world, split),
@@ -81,6 +88,10 @@ fn refuse(invariant: &'static str, why: impl Into<String>) -> Result<(), Hold> {
         invariant,
         why: why.into(),
     })
+}
+
+fn is_deleting(world: &World) -> bool {
+    world.rollout.metadata.deletion_timestamp.is_some()
 }
 
 fn find<'w>(world: &'w World, name: &str) -> Option<&'w ReplicaSet> {

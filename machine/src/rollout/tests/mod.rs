@@ -1,6 +1,7 @@
 //! A World that is built up row by row, and plans in a few words.
 
 mod decisions;
+mod deleted;
 mod kept;
 mod replicas;
 mod switches;
@@ -191,6 +192,7 @@ impl Scene {
                 parts: BTreeMap::from([(dest, 100)]),
             },
             from: Vec::new(),
+            rest: None,
         };
         let patch = service::edit(value, &hash_of(version), "shop", &moving).expect("a Service that can be switched");
         crate::json::merge(value, &patch.expect("it selects another version"));

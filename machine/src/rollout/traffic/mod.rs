@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use sluice_crds::RolloutStatus;
 use sluice_traffic::{
-    Dest, ManagedRoute, Moving, ObjectRef, Observed, Router, RouterProblem, Split, Weights, eff,
+    Dest, ManagedRoute, Moving, ObjectRef, Observed, Rest, Router, RouterProblem, Split, Weights, eff,
     registry::Pair,
     routers::{destination_rule, service},
 };
@@ -84,6 +84,8 @@ pub(super) struct Traffic<'a> {
     pub problem: Option<Hold>,
     stable: &'a str,
     canary: &'a str,
+    /// The two Services change roles with each update.
+    is_ping_pong: bool,
     /// All traffic goes to the one revision that the active Service selects.
     is_blue_green: bool,
     /// `spec.replicas`.
@@ -118,6 +120,7 @@ impl<'a> Traffic<'a> {
             problem: None,
             stable: pair.stable,
             canary: pair.canary,
+            is_ping_pong: context.canary().is_some_and(|canary| canary.ping_pong.is_some()),
             is_blue_green: context.canary().is_none(),
             replicas: context.replicas,
             drain: drain(context),
@@ -387,7 +390,21 @@ impl<'a> Traffic<'a> {
         let before = route.observed.managed.iter();
         let before: Vec<Split> = before.map(|weights| self.split(&self.only_pair(weights))).collect();
         let settled = self.route_settling(turn, route) == Settling::Settled;
-        eff::next_moving(turn.now, to, route.observed.moving.as_ref(), &before, settled)
+        let rest = self.rest(route, &to);
+        let moving = eff::next_moving(turn.now, to, route.observed.moving.as_ref(), &before, settled);
+        Moving { rest, ..moving }
+    }
+
+    /// How a route is to be given back should the Rollout be deleted with this split on it; `None` where the split is as it
+    /// should be at rest. With pingPong that is so wherever one of the two has everything.
+    fn rest(&self, route: &Route<'a>, to: &Split) -> Option<Rest> {
+        let weights = to.weights();
+        let is_whole = |name: &str| weights.share_of(name) == 10_000;
+        let is_at_rest = is_whole(self.stable) || (self.is_ping_pong && is_whole(self.canary));
+        (!is_at_rest).then(|| Rest {
+            stable: self.stable.to_owned(),
+            rules: route.router.rules().to_vec(),
+        })
     }
 
     /// Whether every route has exactly these routes of requests to the canary before the user's rules; if not, and where
