@@ -65,12 +65,17 @@ impl Weights {
 
     /// Share of a Service in ten thousandths, rounded up, so that any traffic at all is more than zero.
     pub fn share_of(&self, service: &str) -> u32 {
+        self.parts_of(service, 10_000)
+    }
+
+    /// Share of a Service in parts of `whole`, rounded up.
+    pub fn parts_of(&self, service: &str, whole: u32) -> u32 {
         let total = u64::from(self.total());
         let weight = u64::from(self.by_service.get(service).copied().unwrap_or(0));
         if total == 0 {
             0
         } else {
-            u32::try_from((weight * 10_000).div_ceil(total)).unwrap_or(10_000)
+            u32::try_from((weight * u64::from(whole)).div_ceil(total)).unwrap_or(whole)
         }
     }
 
