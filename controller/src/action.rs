@@ -73,6 +73,16 @@ pub fn of<'a>(namespace: &str, effect: &'a Effect) -> Action<'a> {
         Effect::ReleaseService { name, patch } => {
             (WriteKind::ReleaseService, beside(Kind::Service, name), plain(patch))
         }
+        Effect::ReleaseRoute { route, patch } => (WriteKind::ReleaseRoute, object_id(route), plain(patch)),
+        Effect::DeleteRoute {
+            route,
+            uid,
+            resource_version,
+        } => {
+            let resource_version = Some(resource_version.as_str());
+            let how = How::Delete { uid, resource_version };
+            (WriteKind::DeleteRoute, object_id(route), how)
+        }
         Effect::SetSplit { route, patch, .. } => (WriteKind::SetSplit, object_id(route), plain(patch)),
         Effect::SetManagedRoutes { route, patch, .. } => (WriteKind::SetManagedRoutes, object_id(route), plain(patch)),
         Effect::SwitchSubset { object, patch, .. } => (WriteKind::SwitchSubset, object_id(object), plain(patch)),

@@ -172,6 +172,29 @@ pub async fn read(client: &Client, kind: &Kind, name: &ObjectName) -> Result<Opt
     }
 }
 
+/// A quorum read of all objects of a kind in a namespace, each with its apiVersion and kind. There are none where the kind is
+/// not installed, or may not be read: what we may not read we have not written either.
+pub async fn list(client: &Client, kind: &Kind, namespace: &str) -> Result<Vec<Value>, CallError> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        items: Vec<Value>,
+    }
+    let path = kind.path(&ObjectName::new(namespace, ""));
+    let listed: Result<List, CallError> = call(client, get(&path), READ_TIMEOUT).await;
+    let mut items = match listed {
+        Ok(list) => list.items,
+        Err(CallError::NotFound(_) | CallError::Forbidden(_)) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let resource = kind.resource();
+    for item in &mut items {
+        item["apiVersion"] = resource.api_version.clone().into();
+        item["kind"] = resource.kind.clone().into();
+    }
+    Ok(items)
+}
+
 /// A GET request.
 pub fn get(path: &str) -> Request<Vec<u8>> {
     request(Method::GET, path, None, Vec::new())

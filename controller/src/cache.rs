@@ -166,8 +166,13 @@ impl Cache {
 
     /// The Services that are annotated as managed by a Rollout, whether or not there is such a Rollout.
     pub fn managed_services(&self, rollout: &ObjectName) -> Vec<Arc<Stored>> {
+        self.managed(&Kind::Service, rollout)
+    }
+
+    /// The objects of a kind that are annotated as managed by a Rollout.
+    pub fn managed(&self, kind: &Kind, rollout: &ObjectName) -> Vec<Arc<Stored>> {
         self.with(|tables| {
-            let Some(table) = tables.by_kind.get(&Kind::Service) else {
+            let Some(table) = tables.by_kind.get(kind) else {
                 return Vec::new();
             };
             let names = table.managed.get(rollout).into_iter().flatten();
@@ -185,9 +190,12 @@ impl Cache {
         self.with(|tables| tables.rollouts_by_uid.get(uid).cloned())
     }
 
-    /// The keys of all Rollouts and AnalysisRuns.
-    pub fn all_keys(&self) -> Vec<Key> {
+    /// The keys of all Rollouts and AnalysisRuns, and of the Rollouts that objects are annotated as managed by: those may be
+    /// gone, and their objects are to be given back.
+    pub fn all_keys(&self) -> BTreeSet<Key> {
         self.with(|tables| {
+            let naming = tables.by_kind.iter().filter(|(kind, _)| kind.names_manager());
+            let managers = naming.flat_map(|(_, table)| table.managed.keys().cloned());
             let names = |kind| {
                 tables
                     .by_kind
@@ -198,6 +206,7 @@ impl Cache {
             names(&Kind::Rollout)
                 .map(Key::Rollout)
                 .chain(names(&Kind::Run).map(Key::Run))
+                .chain(managers.map(Key::Rollout))
                 .collect()
         })
     }
@@ -358,7 +367,7 @@ impl Tables {
             kind: kind.clone(),
             name: object.name.clone(),
         };
-        if *kind == Kind::Service {
+        if kind.names_manager() {
             keys.extend(managed_by(object).map(Key::Rollout));
         }
         keys.extend(self.named_by.get(&id).into_iter().flatten().cloned().map(Key::Rollout));

@@ -190,7 +190,7 @@ fn noted(kind: WriteKind, receipt: &Receipt) -> Option<Wrote> {
 fn is_delete(kind: WriteKind) -> bool {
     matches!(
         kind,
-        WriteKind::DeleteReplicaSet | WriteKind::DeleteRun | WriteKind::EvictPod
+        WriteKind::DeleteReplicaSet | WriteKind::DeleteRun | WriteKind::DeleteRoute | WriteKind::EvictPod
     )
 }
 
@@ -263,7 +263,17 @@ async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect)
     answer
 }
 
-pub(crate) async fn change(
+/// Carries out an effect of [`sluice_machine::release`], for a Rollout that is gone.
+pub(crate) async fn give_back(context: &Context, key: &Key, effect: &Effect) -> Result<(), CallError> {
+    let Action { kind, target, how } = action::of(&key.name().namespace, effect);
+    match how {
+        How::Patch(patch) => change(context, key, kind, target, &patch).await,
+        How::Delete { uid, resource_version } => delete(context, key, kind, target, uid, resource_version).await,
+        How::Create(_) | How::Evict(_) => unreachable!("what is given back is patched or deleted"),
+    }
+}
+
+async fn change(
     context: &Context,
     key: &Key,
     kind: WriteKind,
@@ -479,6 +489,8 @@ pub fn describe(effect: &Effect) -> String {
         } => format!("switch subset {subset} of {object} to {revision}"),
         Effect::CreateRoute { route, .. } => format!("create {route}"),
         Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
+        Effect::ReleaseRoute { route, .. } => format!("give {route} back"),
+        Effect::DeleteRoute { route, .. } => format!("delete {route}"),
         Effect::SetSplit { route, split, .. } => {
             let parts: Vec<String> = split
                 .parts

@@ -29,6 +29,10 @@ pub enum WriteKind {
     SwitchService,
     /// A Service that is given back.
     ReleaseService,
+    /// A route or DestinationRule that is given back.
+    ReleaseRoute,
+    /// The end of a route that was made for a Rollout.
+    DeleteRoute,
     /// Labels of a subset of a DestinationRule.
     SwitchSubset,
     /// A new route object.
@@ -73,7 +77,7 @@ pub enum Moment {
 
 impl WriteKind {
     /// All kinds.
-    pub const ALL: [WriteKind; 18] = [
+    pub const ALL: [WriteKind; 20] = [
         WriteKind::CommitObject,
         WriteKind::CommitStatus,
         WriteKind::CreateReplicaSet,
@@ -81,6 +85,8 @@ impl WriteKind {
         WriteKind::DeleteReplicaSet,
         WriteKind::SwitchService,
         WriteKind::ReleaseService,
+        WriteKind::ReleaseRoute,
+        WriteKind::DeleteRoute,
         WriteKind::SwitchSubset,
         WriteKind::CreateRoute,
         WriteKind::SetManagedRoutes,
@@ -104,6 +110,8 @@ impl WriteKind {
             WriteKind::DeleteReplicaSet => "delete-replicaset",
             WriteKind::SwitchService => "switch-service",
             WriteKind::ReleaseService => "release-service",
+            WriteKind::ReleaseRoute => "release-route",
+            WriteKind::DeleteRoute => "delete-route",
             WriteKind::SwitchSubset => "switch-subset",
             WriteKind::CreateRoute => "create-route",
             WriteKind::SetManagedRoutes => "set-managed-routes",

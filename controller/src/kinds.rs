@@ -46,6 +46,37 @@ impl Kind {
         Kind::Run,
     ];
 
+    /// The kinds of objects that routers write.
+    pub fn routes() -> [Kind; 4] {
+        let route = |api_version: &str, kind: &str| Kind::Route {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        };
+        [
+            route("gateway.networking.k8s.io/v1", "HTTPRoute"),
+            route("networking.istio.io/v1", "VirtualService"),
+            Kind::destination_rule(),
+            route("networking.k8s.io/v1", "Ingress"),
+        ]
+    }
+
+    /// Istio's DestinationRule, whose subsets take the place of Services.
+    pub fn destination_rule() -> Kind {
+        Kind::Route {
+            api_version: "networking.istio.io/v1".to_owned(),
+            kind: "DestinationRule".to_owned(),
+        }
+    }
+
+    /// Whether objects of this kind name in an annotation the Rollout that manages them, and lead to it.
+    pub fn names_manager(&self) -> bool {
+        match self {
+            Kind::Service => true,
+            Kind::Route { kind, .. } => kind == "DestinationRule",
+            _ => false,
+        }
+    }
+
     /// The kind of a route object.
     pub fn of_route(route: &ObjectRef) -> Kind {
         Kind::Route {

@@ -12,8 +12,7 @@
 //! ```
 //!
 //! Absent here: rules about weights, replicas, steps or verdicts; watches of Pods, Secrets or ConfigMaps; finalizers;
-//! server-side apply; retries inside of a call. Objects that carry a managed-by annotation and whose Rollout is gone are not
-//! restored yet.
+//! server-side apply; retries inside of a call.
 
 #![allow(
     clippy::doc_markdown,
@@ -31,6 +30,7 @@ pub mod config;
 pub mod context;
 pub mod execute;
 pub mod failpoint;
+pub mod give_back;
 pub mod incumbent;
 mod jobs;
 pub mod kinds;

@@ -9,9 +9,9 @@ use crate::api::Retry;
 use crate::ask;
 use crate::context::Context;
 use crate::execute::{self, Failure, Outcome};
-use crate::failpoint::WriteKind;
+use crate::give_back;
 use crate::kinds::Kind;
-use crate::ledger::{ObjectId, PATIENCE, Readiness};
+use crate::ledger::{PATIENCE, Readiness};
 use crate::metrics::{KindLabel, Replicas, RolloutGauges, RolloutLabels};
 use crate::observe::{self, Observed};
 use crate::publish::Involved;
@@ -22,13 +22,13 @@ use crate::watch;
 const MAX_ROUNDS: u32 = 5;
 
 /// How often a Rollout is looked at again while something that it needs is still being listed.
-const STARTING_POLL: Duration = Duration::from_secs(1);
+pub const STARTING_POLL: Duration = Duration::from_secs(1);
 
 /// A delay after a conflict that only its repetition makes so long.
 const REPEATED: Duration = Duration::from_millis(700);
 
 /// A clock that is set must not move a wake by more than this: within it, a decision is made anew.
-const MAX_SLEEP: Duration = Duration::from_mins(1);
+pub const MAX_SLEEP: Duration = Duration::from_mins(1);
 
 /// Reconciles a Rollout. Errors are dealt with here; `false` says that there was one.
 pub async fn rollout(context: &Context, key: &Key) -> bool {
@@ -48,7 +48,7 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
         });
         let world = match observe::observe(context, key.name(), memory, answers) {
             Observed::World(world) => world,
-            Observed::Gone => return give_back(context, key).await,
+            Observed::Gone => return give_back::give_back(context, key).await,
             Observed::Undecodable { uid, problem } => return undecodable(context, key, &uid, &problem),
             Observed::Starting(what) => {
                 tracing::debug!(what, "waits for a first list");
@@ -82,38 +82,6 @@ pub async fn rollout(context: &Context, key: &Key) -> bool {
     context.known(key, |known| known.trouble = Some(text));
     context.back_off(key);
     false
-}
-
-/// Gives back the Services that a Rollout managed which is gone: whoever else has pods for them, such as the Deployment that it
-/// took over from, gets their traffic before the Rollout's own pods end. It is derived from what is on the Services, so that
-/// a crash in between loses nothing.
-async fn give_back(context: &Context, key: &Key) -> bool {
-    let id = ObjectId {
-        kind: Kind::Rollout,
-        name: key.name().clone(),
-    };
-    for service in context.cache.managed_services(key.name()) {
-        let service_id = ObjectId {
-            kind: Kind::Service,
-            name: service.name.clone(),
-        };
-        let Some(patch) = sluice_traffic::routers::service::release(&service.value()) else {
-            continue;
-        };
-        let what = || format!("giving Service {} back", service.name);
-        // A Rollout that is not in the cache may only not have been listed yet.
-        match watch::refresh(context, &id).await {
-            Ok(None) => {}
-            Ok(Some(_)) => return true,
-            Err(source) => return give_up(context, key, &Failure { what: what(), source }),
-        }
-        let written = execute::change(context, key, WriteKind::ReleaseService, service_id, &patch).await;
-        if let Err(source) = written {
-            return give_up(context, key, &Failure { what: what(), source });
-        }
-    }
-    context.forget(key);
-    true
 }
 
 /// Whether the caches have seen all that we wrote. Reads what the watches owe us for too long and what a write left in

@@ -18,6 +18,7 @@ use crate::admin::{self, BindError};
 use crate::api::{self, READ_TIMEOUT};
 use crate::config::Config;
 use crate::context::Context;
+use crate::give_back;
 use crate::kinds::Kind;
 use crate::leadership::{self, Candidacy, Leadership};
 use crate::metrics::Gauges;
@@ -78,6 +79,7 @@ pub async fn run_with(config: Config, client: Client, shutdown: impl Future<Outp
     background.spawn(watch_routes(context.clone(), routes));
     background.spawn(sender.run(context.clone()));
     background.spawn(follow_leadership(context.clone()));
+    background.spawn(give_back::look_for_rules(context.clone()));
     background.spawn({
         let context = context.clone();
         async move {

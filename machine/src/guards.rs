@@ -10,7 +10,7 @@ use sluice_traffic::{Split, registry::Pair};
 use crate::{
     Effect, Fact, Hold, ReplicaSet, World, references,
     rollout::{
-        canary::routed_size,
+        canary::{self, routed_size},
         replicas::{self, canary_limits, carrying},
     },
     routing::{self, Objects},
@@ -65,10 +65,17 @@ pub fn check(now: Timestamp, world: &World, effect: &Effect) -> Result<(), Hold>
             subset: name, revision, ..
         } => check_switch(world, name, revision),
         Effect::ReleaseService { name, .. } => {
-            if references::references(&world.rollout).services.contains(name) {
+            if !is_deleting(world) && references::references(&world.rollout).services.contains(name) {
                 refuse("S6", format!("the Rollout names Service {name}"))
             } else {
                 Ok(())
+            }
+        }
+        Effect::ReleaseRoute { route, .. } | Effect::DeleteRoute { route, .. } => {
+            if is_deleting(world) {
+                Ok(())
+            } else {
+                refuse("S5", format!("the Rollout of {route} is not being deleted"))
             }
         }
         Effect::SetSplit { split, .. } | Effect::CreateRoute { split, .. } => check_split(world, split),
@@ -81,6 +88,32 @@ fn refuse(invariant: &'static str, why: impl Into<String>) -> Result<(), Hold> {
         invariant,
         why: why.into(),
     })
+}
+
+/// What all the traffic is in the weights of the steps.
+fn total(world: &World) -> u32 {
+    world.rollout.spec.canary().map_or(100, canary::total)
+}
+
+/// What the Services that are meant get of a split, in parts of `whole`, rounded up.
+fn parts(weights: &[(String, u32)], is_meant: impl Fn(&str) -> bool, whole: u32) -> u32 {
+    let sum =
+        |weights: &mut dyn Iterator<Item = &(String, u32)>| weights.map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+    let all = sum(&mut weights.iter());
+    let share = sum(&mut weights.iter().filter(|(name, _)| is_meant(name)));
+    let parts = (share * u64::from(whole)).div_ceil(all.max(1));
+    u32::try_from(parts).unwrap_or(whole)
+}
+
+fn share_text(weight: u32, whole: u32) -> String {
+    match whole {
+        100 => format!("{weight} %"),
+        _ => format!("{weight} of {whole}"),
+    }
+}
+
+fn is_deleting(world: &World) -> bool {
+    world.rollout.metadata.deletion_timestamp.is_some()
 }
 
 fn find<'w>(world: &'w World, name: &str) -> Option<&'w ReplicaSet> {
@@ -142,18 +175,14 @@ fn check_scale_down(world: &World, set: &ReplicaSet, to: u32) -> Result<(), Hold
         );
     }
     for weights in observed(world, pair)? {
-        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let share: u32 = weights
-            .iter()
-            .filter(|(name, _)| reaching.contains(&name.as_str()))
-            .map(|(_, weight)| weight)
-            .sum();
-        let percent = if total == 0 { 0 } else { (share * 100).div_ceil(total) };
-        let needed = carrying(all, percent);
+        let whole = total(world);
+        let share = parts(&weights, |name| reaching.contains(&name), whole);
+        let needed = carrying(all, share, whole);
         if needed > to {
+            let text = share_text(share, whole);
             return refuse(
                 "S3",
-                format!("{percent} % of the traffic needs {needed} pods, {to} would be left"),
+                format!("{text} of the traffic needs {needed} pods, {to} would be left"),
             );
         }
     }
@@ -263,7 +292,7 @@ fn needed_behind(world: &World, name: &str) -> u32 {
     let is_canary = strategy.is_some_and(|strategy| strategy.canary.is_some());
     match references::pair(&world.rollout).stable {
         stable if stable != name => 0,
-        _ if is_canary => needed_for(world, false, 100),
+        _ if is_canary => needed_for(world, false, total(world)),
         _ => replicas(&world.rollout),
     }
 }
@@ -280,15 +309,8 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
     let pair = references::pair(&world.rollout);
     let status = world.rollout.status.clone().unwrap_or_default();
     let before = observed(world, pair)?;
-    let share = |weights: &[(String, u32)], name: &str| {
-        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let weight: u32 = weights
-            .iter()
-            .filter(|(service, _)| service == name)
-            .map(|(_, weight)| weight)
-            .sum();
-        if total == 0 { 0 } else { (weight * 100).div_ceil(total) }
-    };
+    let whole = total(world);
+    let share = |weights: &[(String, u32)], name: &str| parts(weights, |service| service == name, whole);
     let after: Vec<(String, u32)> = split.weights().by_service.into_iter().collect();
     let raised = |name: &str| before.iter().any(|weights| share(&after, name) > share(weights, name));
     if status.abort == Some(true)
@@ -304,8 +326,9 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
         selected(world, other).is_some_and(|hash| by_hash(world, &hash).is_none_or(|set| set.available == 0))
     };
     for name in [pair.stable, pair.canary] {
-        let percent = share(&after, name);
-        if percent == 0 || !raised(name) || replicas(&world.rollout) == 0 {
+        let weight = share(&after, name);
+        let text = share_text(weight, whole);
+        if weight == 0 || !raised(name) || replicas(&world.rollout) == 0 {
             continue;
         }
         let available = match selected(world, name) {
@@ -315,14 +338,14 @@ fn check_split(world: &World, split: &Split) -> Result<(), Hold> {
         if available == 0 && !others_dead(name) {
             return refuse(
                 "S1",
-                format!("Service {name} has no available pods and would get {percent} %"),
+                format!("Service {name} has no available pods and would get {text}"),
             );
         }
-        let needed = needed_for(world, name == pair.canary, percent);
+        let needed = needed_for(world, name == pair.canary, weight);
         if available < needed && !others_dead(name) {
             return refuse(
                 "S2",
-                format!("Service {name} would get {percent} % with {available} of {needed} pods"),
+                format!("Service {name} would get {text} with {available} of {needed} pods"),
             );
         }
     }
@@ -348,15 +371,15 @@ fn check_managed_routes(world: &World, names: &[String]) -> Result<(), Hold> {
     Ok(())
 }
 
-/// Pods that must be available before a Service gets `percent`. A canary that the steps size by setCanaryScale needs what they
+/// Pods that must be available before a Service gets `weight` parts of the total. A canary that the steps size by setCanaryScale needs what they
 /// ask for; after an abort stable gets what it can carry, which the plan has worked out.
-fn needed_for(world: &World, is_canary: bool, percent: u32) -> u32 {
+fn needed_for(world: &World, is_canary: bool, weight: u32) -> u32 {
     let status = world.rollout.status.clone().unwrap_or_default();
     let strategy = world.rollout.spec.strategy.clone().unwrap_or_default();
     let Some(canary) = strategy.canary else { return 1 };
     let all = replicas(&world.rollout);
     let limits = canary_limits(&canary, all);
-    let full = replicas::present(all, limits.unavailable, percent).max(1);
+    let full = replicas::present(all, limits.unavailable, weight, canary::total(&canary)).max(1);
     if is_canary {
         full.min(routed_size(all, &canary, &status).max(1))
     } else {

@@ -7,6 +7,7 @@
 //! ```text
 //! World ──decide(now)──> Plan { asks, commit, effects, events, hold, wake_at, confirm, memory }
 //! effect + fresh World ──guards::check(now)──> Ok, or the Hold that forbids it
+//! Services and routes of a Rollout that is gone ──release──> effects that give them back
 //! AnalysisRun + answers ──run::decide(now)──> measurements to start, status to commit
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod json;
 mod plan;
 pub mod read;
 pub mod references;
+mod release;
 pub mod rollout;
 pub mod routing;
 pub mod run;
@@ -29,6 +31,7 @@ pub mod workload;
 mod world;
 
 pub use plan::{Commit, Effect, Event, EventKind, Hold, Plan};
+pub use release::{Remains, release};
 pub use rollout::decide;
 pub use world::{
     Answer, Answered, Ask, Endpoints, Fact, Memory, Owner, Pod, ReplicaSet, Run, Settings, Template, TemplateRef, Why,

@@ -109,12 +109,29 @@ pub enum Effect {
         /// The patch with resourceVersion.
         patch: Value,
     },
-    /// Merge patch of a Service that the Rollout no longer names: it selects pods of every revision again.
+    /// Merge patch of a Service that the Rollout no longer names, or whose Rollout is gone: it selects pods of every revision
+    /// again.
     ReleaseService {
         /// Name.
         name: String,
         /// The patch with resourceVersion.
         patch: Value,
+    },
+    /// Merge patch of a route object or DestinationRule whose Rollout is gone: it is as it was at rest, without anything of ours.
+    ReleaseRoute {
+        /// The object.
+        route: ObjectRef,
+        /// The patch with resourceVersion.
+        patch: Value,
+    },
+    /// Delete a route object that was made for a Rollout which is gone.
+    DeleteRoute {
+        /// The object.
+        route: ObjectRef,
+        /// uid that it must have (precondition).
+        uid: String,
+        /// resourceVersion that it must have (precondition).
+        resource_version: String,
     },
     /// Merge patch of a route object that changes the split.
     SetSplit {
@@ -337,6 +354,8 @@ impl Effect {
             Effect::CreateRoute { .. } => "create-route",
             Effect::SetManagedRoutes { .. } => "set-managed-routes",
             Effect::ReleaseService { .. } => "release-service",
+            Effect::ReleaseRoute { .. } => "release-route",
+            Effect::DeleteRoute { .. } => "delete-route",
             Effect::SetSplit { .. } => "set-split",
             Effect::ScaleWorkload { .. } => "scale-workload",
             Effect::EvictPod { .. } => "evict-pod",
@@ -363,6 +382,8 @@ impl Effect {
             | Effect::CreateRoute { .. }
             | Effect::SetManagedRoutes { .. }
             | Effect::ReleaseService { .. }
+            | Effect::ReleaseRoute { .. }
+            | Effect::DeleteRoute { .. }
             | Effect::SetSplit { .. }
             | Effect::DeleteRun { .. } => true,
         }

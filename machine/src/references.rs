@@ -155,7 +155,8 @@ pub fn parse_routers(routing: &TrafficRouting, name: &str) -> (Vec<Router>, Vec<
         add("istio", Router::from_istio(&json!(istio)));
     }
     if let Some(nginx) = &routing.nginx {
-        add("nginx", Router::from_nginx(&json!(nginx), name, None));
+        let max_weight = routing.max_traffic_weight.and_then(|weight| u32::try_from(weight).ok());
+        add("nginx", Router::from_nginx(&json!(nginx), name, max_weight));
     }
     let managed: Vec<String> = routing
         .managed_routes

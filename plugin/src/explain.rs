@@ -338,6 +338,8 @@ fn effect(effect: &Effect) -> String {
         } => format!("make the subset {subset} of {object} select revision {revision}"),
         Effect::CreateRoute { route, .. } => format!("create {route}"),
         Effect::ReleaseService { name, .. } => format!("give Service {name} back"),
+        Effect::ReleaseRoute { route, .. } => format!("give {route} back"),
+        Effect::DeleteRoute { route, .. } => format!("delete {route}"),
         Effect::SetSplit { route, split, .. } => {
             let parts = split
                 .parts

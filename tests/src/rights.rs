@@ -33,6 +33,7 @@ pub const ARGUED: [(&[&str], &str); 4] = [
     (
         &[
             "create ingresses.networking.k8s.io",
+            "delete ingresses.networking.k8s.io",
             "get ingresses.networking.k8s.io",
             "list ingresses.networking.k8s.io",
             "patch ingresses.networking.k8s.io",
@@ -44,7 +45,6 @@ pub const ARGUED: [(&[&str], &str); 4] = [
         &[
             "get destinationrules.networking.istio.io",
             "get virtualservices.networking.istio.io",
-            "list destinationrules.networking.istio.io",
             "list virtualservices.networking.istio.io",
             "patch destinationrules.networking.istio.io",
             "patch virtualservices.networking.istio.io",

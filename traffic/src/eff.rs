@@ -63,6 +63,7 @@ pub fn next_moving(now: Timestamp, to: Split, previous: Option<&Moving>, observe
         at: now,
         to,
         from: bounded(from.into_values().collect(), shares),
+        rest: None,
     }
 }
 

@@ -8,6 +8,7 @@
 //! route object (JSON) ──observe──> Observed { weights, acknowledgement, moving }
 //! route object (JSON) + wanted weights ──edit──> merge patch (JSON), or nothing to do
 //! no object, its sources + wanted weights ──create──> the whole object (a canary Ingress is ours)
+//! route object (JSON) whose Rollout is gone ──release──> merge patch (JSON), a deletion, or nothing to do
 //! ```
 //!
 //! Absent here: clients, sockets, clocks, and any decision about *when* traffic may move. That is `sluice-machine`.
@@ -20,6 +21,7 @@ mod managed_fields;
 pub mod managed_route;
 mod object;
 pub mod registry;
+pub mod release;
 pub mod routers;
 mod split;
 
@@ -29,7 +31,7 @@ pub use object::{
     route_moving_annotation,
 };
 pub use registry::{Pair, Router, Seen};
-pub use split::{Dest, Moving, Split, Weights};
+pub use split::{Dest, Moving, Rest, Split, Weights};
 
 /// What a router read from one object.
 #[derive(Clone, Debug, PartialEq, Eq)]

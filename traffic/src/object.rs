@@ -12,6 +12,10 @@ pub const MANAGED_BY_ANNOTATION: &str = "argo-rollouts.argoproj.io/managed-by-ro
 /// Annotation on a Service with the [`crate::Moving`] record of the last change that we wrote, as JSON.
 /// Routes have one for each pair of Services: [`route_moving_annotation`].
 pub const MOVING_ANNOTATION: &str = "sluice.dev/moving";
+/// What the names of [`route_moving_annotation`] begin with.
+pub(crate) const ROUTE_MOVING_PREFIX: &str = "moving.sluice.dev/";
+/// What the names of [`managed_routes_annotation`] begin with.
+pub(crate) const MANAGED_ROUTES_PREFIX: &str = "managed-routes.sluice.dev/";
 /// The field manager under which the controller writes. Managers whose name begins with it are ours too.
 pub const FIELD_MANAGER: &str = "sluice-controller";
 
@@ -41,13 +45,13 @@ impl std::fmt::Display for ObjectRef {
 /// erase what the first must remember about its own. The key names the alphabetically first Service of the pair, so that it
 /// stays the same when the two Services change roles.
 pub fn route_moving_annotation(pair: Pair<'_>) -> String {
-    format!("moving.sluice.dev/{}", pair.stable.min(pair.canary))
+    format!("{ROUTE_MOVING_PREFIX}{}", pair.stable.min(pair.canary))
 }
 
 /// The annotation on a route with what we know of the rules that steps have added for this pair: names and matches. Keyed as
 /// [`route_moving_annotation`].
 pub fn managed_routes_annotation(pair: Pair<'_>) -> String {
-    format!("managed-routes.sluice.dev/{}", pair.stable.min(pair.canary))
+    format!("{MANAGED_ROUTES_PREFIX}{}", pair.stable.min(pair.canary))
 }
 
 /// The record in an annotation of an object; `None` where there is none or it cannot be read.

@@ -176,6 +176,15 @@ impl Router {
         }
     }
 
+    /// Names of the rules that are managed, where they are configured by name: [`crate::Rest::rules`].
+    pub fn rules(&self) -> &[String] {
+        match self {
+            Router::HttpRoute(config) => &config.rules,
+            Router::VirtualService(config) => &config.routes,
+            Router::CanaryIngress(_) => &[],
+        }
+    }
+
     /// What is wrong where an object that is ours to create belongs to somebody else.
     pub fn owner_problem(&self, object: &Value, rollout_uid: &str) -> Option<RouterProblem> {
         let Router::CanaryIngress(config) = self else {

@@ -31,7 +31,7 @@ pub struct Weights {
     pub by_service: BTreeMap<String, u32>,
 }
 
-/// What we wrote last on an object that moves traffic, kept on that very object as an annotation: `{at, to, from}`.
+/// What we wrote last on an object that moves traffic, kept on that very object as an annotation: `{at, to, from, rest?}`.
 /// On a Service it is [`crate::MOVING_ANNOTATION`], on a route one for each pair ([`crate::route_moving_annotation`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moving {
@@ -42,6 +42,19 @@ pub struct Moving {
     /// Splits that some proxy may have been applying when it was written.
     #[serde(default)]
     pub from: Vec<Split>,
+    /// Where the traffic belongs, on a route in the midst of an update. Absent where `to` says it: one Service has everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
+}
+
+/// How a route is at rest. With it the route can be given back when nothing else is left of the Rollout that moved it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The Service, or subset, that has all the traffic then.
+    pub stable: String,
+    /// Names of the rules that are managed, where they were configured by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
 }
 
 impl Weights {
@@ -52,12 +65,17 @@ impl Weights {
 
     /// Share of a Service in ten thousandths, rounded up, so that any traffic at all is more than zero.
     pub fn share_of(&self, service: &str) -> u32 {
+        self.parts_of(service, 10_000)
+    }
+
+    /// Share of a Service in parts of `whole`, rounded up.
+    pub fn parts_of(&self, service: &str, whole: u32) -> u32 {
         let total = u64::from(self.total());
         let weight = u64::from(self.by_service.get(service).copied().unwrap_or(0));
         if total == 0 {
             0
         } else {
-            u32::try_from((weight * 10_000).div_ceil(total)).unwrap_or(10_000)
+            u32::try_from((weight * u64::from(whole)).div_ceil(total)).unwrap_or(whole)
         }
     }
 

@@ -4,5 +4,6 @@
 mod common;
 mod deploy;
 mod execute;
+mod give_back;
 mod leadership;
 mod run;

@@ -43,16 +43,23 @@ pub fn index(canary: &CanaryStrategy, status: &RolloutStatus) -> usize {
     })
 }
 
-/// The weight, in percent, that the steps ask for at the present one: the nearest setWeight, 0 before the first, 100 after
-/// the last step.
+/// What all the traffic is in the weights of the steps: `trafficRouting.maxTrafficWeight`, 100 by default.
+pub fn total(canary: &CanaryStrategy) -> u32 {
+    u32::try_from(canary.max_traffic_weight_or_default())
+        .unwrap_or(100)
+        .max(1)
+}
+
+/// The weight, in parts of [`total`], that the steps ask for at the present one: the nearest setWeight, 0 before the first,
+/// everything after the last step.
 pub fn weight(canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
     let index = index(canary, status);
-    let steps = steps(canary);
+    let (steps, total) = (steps(canary), total(canary));
     if index >= steps.len() {
-        return 100;
+        return total;
     }
     let nearest = steps[..=index].iter().rev().find_map(|step| step.set_weight);
-    nearest.map_or(0, |weight| u32::try_from(weight).unwrap_or(0).min(100))
+    nearest.map_or(0, |weight| u32::try_from(weight).unwrap_or(0).min(total))
 }
 
 /// Pods that a revision has at least, unless it has none.
@@ -65,7 +72,8 @@ pub fn routed_size(replicas: u32, canary: &CanaryStrategy, status: &RolloutStatu
     let min_pods = min_pods(canary);
     let index = index(canary, status);
     let steps = steps(canary);
-    let by_weight = |percent| canary_with_router(replicas, percent, min_pods);
+    let total = total(canary);
+    let by_weight = |weight| canary_with_router(replicas, weight, total, min_pods);
     if index >= steps.len() || status.promote_full == Some(true) {
         return replicas;
     }
@@ -76,7 +84,7 @@ pub fn routed_size(replicas: u32, canary: &CanaryStrategy, status: &RolloutStatu
     match scale.filter(|scale| scale.match_traffic_weight != Some(true)) {
         Some(scale) => match (scale.replicas, scale.weight) {
             (Some(count), _) => u32::try_from(count).unwrap_or(0),
-            (None, Some(percent)) => by_weight(u32::try_from(percent).unwrap_or(0).min(100)),
+            (None, Some(weight)) => by_weight(u32::try_from(weight).unwrap_or(0).min(total)),
             (None, None) => by_weight(weight(canary, status)),
         },
         None => by_weight(weight(canary, status)),

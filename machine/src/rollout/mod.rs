@@ -27,18 +27,23 @@ mod turn;
 use jiff::Timestamp;
 
 use self::{context::Context, traffic::Traffic, turn::Turn};
-use crate::{Commit, Effect, Hold, Plan, World, references, validate};
+use crate::{Commit, Effect, Hold, Plan, World, references, release, validate};
 
 pub use context::{REVISION_ANNOTATION, TEMPLATE_ANNOTATION};
 
 /// Decides what to do for one Rollout. Pure: the same time and World give the same Plan.
 pub fn decide(now: Timestamp, world: &World) -> Plan {
     let memory = world.memory.clone();
-    if world.rollout.metadata.deletion_timestamp.is_some() {
-        return Plan::hold(memory, Hold::Deleting);
-    }
     if let Some(holder) = &world.incumbent {
         return Plan::hold(memory, Hold::IncumbentAlive { holder: holder.clone() });
+    }
+    if world.rollout.metadata.deletion_timestamp.is_some() {
+        // Until it is gone its pods end one after the other: what is moved goes back before them.
+        let next = release::of_world(world).into_iter().next();
+        return Plan {
+            effects: next.into_iter().collect(),
+            ..Plan::hold(memory, Hold::Deleting)
+        };
     }
     let mut turn = Turn::new(now, world);
     match Context::resolve(&mut turn, world) {

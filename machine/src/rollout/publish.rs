@@ -89,24 +89,24 @@ fn describe_weights(turn: &mut Turn<'_>, context: &Context<'_>, traffic: &Traffi
     if traffic.problem.is_some() || status.stable_rs.is_none() {
         return;
     }
-    let percent = traffic.canary_percent();
-    let destination = |service: &super::traffic::Service<'_>, percent: u32| WeightDestination {
-        weight: i32::try_from(percent).unwrap_or(100),
+    let weight = traffic.canary_weight();
+    let destination = |service: &super::traffic::Service<'_>, weight: u32| WeightDestination {
+        weight: number(weight),
         service_name: Some(service.name.to_owned()),
         pod_template_hash: service.selected.revision.clone(),
     };
     let weights = TrafficWeights {
-        canary: destination(canary, percent),
-        stable: destination(stable, 100 - percent.min(100)),
+        canary: destination(canary, weight),
+        stable: destination(stable, traffic.total().saturating_sub(weight)),
         additional: None,
         verified: None,
     };
     let canary_status = status.canary.get_or_insert_with(CanaryStatus::default);
     let before = canary_status.weights.as_ref().map(|weights| weights.canary.weight);
     if before.is_some_and(|before| before != weights.canary.weight) {
-        let message = format!("Traffic weight updated from {} to {percent}", before.unwrap_or(0));
+        let message = format!("Traffic weight updated from {} to {weight}", before.unwrap_or(0));
         let generation = traffic.routes.first().map_or(0, |route| route.observed.generation);
-        let key = context.event_key(&format!("weight/{percent}/{generation}"));
+        let key = context.event_key(&format!("weight/{weight}/{generation}"));
         turn.event(crate::EventKind::Normal, "TrafficWeightUpdated", message, key);
     }
     canary_status.weights = Some(weights);

@@ -66,16 +66,17 @@ pub fn canary_limits(canary: &CanaryStrategy, replicas: u32) -> Limits {
     limits(canary.max_surge.as_ref(), canary.max_unavailable.as_ref(), replicas)
 }
 
-/// Pods that carry `weight_percent` of the traffic when `replicas` carry all of it: rounded up.
-pub fn carrying(replicas: u32, weight_percent: u32) -> u32 {
-    u32::try_from((u64::from(replicas) * u64::from(weight_percent)).div_ceil(100)).unwrap_or(u32::MAX)
+/// Pods that carry `weight` parts of `total` of the traffic when `replicas` carry all of it: rounded up.
+pub fn carrying(replicas: u32, weight: u32, total: u32) -> u32 {
+    let pods = (u64::from(replicas) * u64::from(weight)).div_ceil(u64::from(total.max(1)));
+    u32::try_from(pods).unwrap_or(u32::MAX)
 }
 
-/// Pods that must be there before a revision gets `weight_percent`: of those for this share as many may be missing, in
+/// Pods that must be there before a revision gets `weight` parts of `total`: of those for this share as many may be missing, in
 /// proportion, as of all.
-pub fn present(replicas: u32, unavailable: u32, weight_percent: u32) -> u32 {
+pub fn present(replicas: u32, unavailable: u32, weight: u32, total: u32) -> u32 {
     let present = u64::from(replicas.saturating_sub(unavailable));
-    let needed = (u64::from(carrying(replicas, weight_percent)) * present).div_ceil(u64::from(replicas.max(1)));
+    let needed = (u64::from(carrying(replicas, weight, total)) * present).div_ceil(u64::from(replicas.max(1)));
     u32::try_from(needed).unwrap_or(u32::MAX)
 }
 
@@ -88,23 +89,23 @@ pub fn enough(canary: &CanaryStrategy, size: u32) -> u32 {
     let wanted = if threshold.type_ == "Pods" {
         value
     } else {
-        carrying(size, value)
+        carrying(size, value, 100)
     };
     wanted.min(size)
 }
 
 /// Pods of the canary with a router: its share of the replicas, rounded up, at least `min_pods` (which is capped at
 /// `replicas`); zero stays zero.
-pub fn canary_with_router(replicas: u32, weight_percent: u32, min_pods: u32) -> u32 {
-    match carrying(replicas, weight_percent) {
+pub fn canary_with_router(replicas: u32, weight: u32, total: u32, min_pods: u32) -> u32 {
+    match carrying(replicas, weight, total) {
         0 => 0,
         count => count.max(min_pods.min(replicas)),
     }
 }
 
 /// Pods of stable with a router, where they follow the weight: those for what the canary leaves of the traffic.
-pub fn stable_with_router(replicas: u32, canary_percent: u32, min_pods: u32) -> u32 {
-    canary_with_router(replicas, 100 - canary_percent.min(100), min_pods)
+pub fn stable_with_router(replicas: u32, canary_weight: u32, total: u32, min_pods: u32) -> u32 {
+    canary_with_router(replicas, total.saturating_sub(canary_weight), total, min_pods)
 }
 
 /// The sizes that come nearest to `weight_percent` without a router, where traffic follows the number of pods.
@@ -270,7 +271,7 @@ mod tests {
             (0, 50, 1, 0),
         ] {
             assert_eq!(
-                canary_with_router(replicas, weight, min_pods),
+                canary_with_router(replicas, weight, 100, min_pods),
                 expected,
                 "{replicas} at {weight} %"
             );

@@ -65,8 +65,13 @@ fn stable_size(context: &Context<'_>, canary: &CanaryStrategy, traffic: &Traffic
     if !canary.dynamic_stable_scale_or_default() || is_complete(context, status) || !is_ours {
         return context.replicas;
     }
-    let percent = wanted_percent(context, canary, traffic, status);
-    replicas::stable_with_router(context.replicas, percent, canary::min_pods(canary))
+    let weight = wanted_weight(context, canary, traffic, status);
+    replicas::stable_with_router(
+        context.replicas,
+        weight,
+        canary::total(canary),
+        canary::min_pods(canary),
+    )
 }
 
 fn scale_up<'a>(
@@ -95,17 +100,12 @@ fn scale_up<'a>(
 }
 
 /// The share of the canary that the status asks for.
-fn wanted_percent(
-    context: &Context<'_>,
-    canary: &CanaryStrategy,
-    traffic: &Traffic<'_>,
-    status: &RolloutStatus,
-) -> u32 {
+fn wanted_weight(context: &Context<'_>, canary: &CanaryStrategy, traffic: &Traffic<'_>, status: &RolloutStatus) -> u32 {
     if is_complete(context, status) || status.abort == Some(true) {
         0
     } else if status.promote_full == Some(true) {
         // The weight stays until the new revision can carry everything; then it is promoted.
-        traffic.canary_percent()
+        traffic.canary_weight()
     } else {
         canary::weight(canary, status)
     }
@@ -138,8 +138,8 @@ fn route<'a>(
     };
     // The new ReplicaSet is only being made: the canary Service waits for it, so that it is switched once and not twice.
     let is_coming = aim.is_none() && !is_complete(context, status) && status.abort != Some(true);
-    let wanted = wanted_percent(context, canary, traffic, status);
-    let current = traffic.canary_percent();
+    let wanted = wanted_weight(context, canary, traffic, status);
+    let current = traffic.canary_weight();
     let canary_selects = traffic
         .canary_service()
         .and_then(|service| service.selected.revision.clone());
@@ -232,7 +232,8 @@ fn lower<'a>(
     let canary_alive = canary_service
         .and_then(|hash| context.set(hash))
         .is_none_or(|set| set.available > 0);
-    let carried = carried_percent(context.replicas, stable.available, limits.unavailable);
+    let total = canary::total(canary);
+    let carried = carried_weight(context.replicas, stable.available, limits.unavailable, total);
     // Proxies must have followed the stable Service to the stable pods before it gets more.
     let service_ready = match traffic.stable_service() {
         Some(service) if service.selected.revision.as_deref() != Some(stable.hash.as_str()) => false,
@@ -247,15 +248,15 @@ fn lower<'a>(
     };
     let able = if service_ready { carried } else { 0 };
     let target = if canary_alive {
-        goal.max(100 - able).min(current)
+        goal.max(total - able).min(current)
     } else {
         goal
     };
     if !traffic.is_at(target) {
-        traffic.set_percent(turn, target)?;
+        traffic.set_weight(turn, target)?;
     }
     if target > goal {
-        let needed = replicas::carrying(context.replicas, 100 - goal).saturating_sub(limits.unavailable);
+        let needed = replicas::carrying(context.replicas, total - goal, total).saturating_sub(limits.unavailable);
         return Err(Hold::StableNotAvailable {
             replica_set: stable.name.clone(),
             available: stable.available,
@@ -265,14 +266,14 @@ fn lower<'a>(
     Ok(())
 }
 
-/// The largest share that `available` pods can carry when `replicas` carry everything and `unavailable` may be missing.
-fn carried_percent(replicas: u32, available: u32, unavailable: u32) -> u32 {
+/// The largest share, in parts of `total`, that `available` pods can carry when `replicas` carry everything and `unavailable` may be missing.
+fn carried_weight(replicas: u32, available: u32, unavailable: u32, total: u32) -> u32 {
     if replicas == 0 || available >= replicas.saturating_sub(unavailable) && available > 0 {
-        return 100;
+        return total;
     }
-    u32::try_from(u64::from(available) * 100 / u64::from(replicas))
-        .unwrap_or(100)
-        .min(100)
+    u32::try_from(u64::from(available) * u64::from(total) / u64::from(replicas))
+        .unwrap_or(total)
+        .min(total)
 }
 
 /// Puts weight on the canary: only when its pods are there, its Service has them as endpoints, and every route can be read.
@@ -292,7 +293,7 @@ fn raise<'a>(
     };
     let size = canary::routed_size(context.replicas, canary, status);
     let limits = replicas::canary_limits(canary, context.replicas);
-    let present = replicas::present(context.replicas, limits.unavailable, goal);
+    let present = replicas::present(context.replicas, limits.unavailable, goal, canary::total(canary));
     let needed = replicas::enough(canary, size).max(present.min(size)).max(1);
     let (available, settled) = (new.available, new.settled);
     if available < needed || !settled {
@@ -306,7 +307,7 @@ fn raise<'a>(
         return Err(hold);
     }
     if service.is_subset() {
-        return traffic.set_percent(turn, goal);
+        return traffic.set_weight(turn, goal);
     }
     let Some(ready) = Traffic::ready_endpoints(turn, service, &new.hash) else {
         turn.poll();
@@ -324,7 +325,7 @@ fn raise<'a>(
             what,
         });
     }
-    traffic.set_percent(turn, goal)?;
+    traffic.set_weight(turn, goal)?;
     Ok(())
 }
 

@@ -7,6 +7,9 @@ use crate::references;
 
 const AT: &str = "spec.strategy.canary.trafficRouting";
 
+/// The largest weight that the Gateway API admits.
+const MOST_WEIGHT: i32 = 1_000_000;
+
 /// Whether there is a router that is a plugin in Argo Rollouts.
 pub(super) fn has_plugin(routing: &TrafficRouting) -> bool {
     routing.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty())
@@ -20,11 +23,18 @@ pub(super) fn check(
     namespace: Option<&str>,
 ) {
     needs_services(report, canary, routing);
-    if routing.max_traffic_weight.is_some() && routing.nginx.is_none() && !has_plugin(routing) {
-        report.add(
+    // Our typed field is the same router as the plugin.
+    let can_divide = routing.nginx.is_some() || has_plugin(routing) || routing.gateway_api.is_some();
+    if let Some(weight) = routing.max_traffic_weight {
+        report.add_if(
+            !can_divide,
             format!("{AT}.maxTrafficWeight"),
             "Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins",
         );
+        if !(1..=MOST_WEIGHT).contains(&weight) {
+            let problem = format!("is {weight}: set it to a number from 1 to {MOST_WEIGHT}");
+            report.add(format!("{AT}.maxTrafficWeight"), problem);
+        }
     }
     let served =
         routing.gateway_api.is_some() || routing.istio.is_some() || routing.nginx.is_some() || has_plugin(routing);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sluice_crds::{CanaryStrategy, Rollout};
-use sluice_machine::rollout::replicas;
+use sluice_machine::rollout::{canary, replicas};
 
 use super::{Problem, present};
 
@@ -78,11 +78,17 @@ fn grace_problem(rollout: &Value, containers: &[(usize, &Value)]) -> Option<Prob
 fn scale_problems(canary: &CanaryStrategy, replicas: u32) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (mut weight, mut pods) = (0, None);
+    let total = canary::total(canary);
+    let of_total = if total == 100 {
+        "%".to_owned()
+    } else {
+        format!("of {total}")
+    };
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         if let Some(scale) = &step.set_canary_scale {
             let share = scale
                 .weight
-                .map(|weight| replicas::carrying(replicas, u32::try_from(weight).unwrap_or(0)));
+                .map(|weight| replicas::carrying(replicas, u32::try_from(weight).unwrap_or(0), total));
             pods = match (scale.replicas, scale.match_traffic_weight) {
                 (_, Some(true)) => None,
                 (Some(count), _) => Some(u32::try_from(count).unwrap_or(0)),
@@ -92,11 +98,11 @@ fn scale_problems(canary: &CanaryStrategy, replicas: u32) -> Vec<Problem> {
         if let Some(set) = step.set_weight {
             weight = u32::try_from(set).unwrap_or(0);
         }
-        let needed = replicas::carrying(replicas, weight);
+        let needed = replicas::carrying(replicas, weight, total);
         let moves = step.set_weight.is_some() || step.set_canary_scale.is_some();
         if let Some(pods) = pods.filter(|pods| moves && *pods < needed) {
             let text = format!(
-                "the canary gets {weight} % of the traffic with {pods} of {replicas} pods, and {needed} would carry it: \
+                "the canary gets {weight} {of_total} of the traffic with {pods} of {replicas} pods, and {needed} would carry it: \
                  raise setCanaryScale, or end it with `matchTrafficWeight: true`"
             );
             problems.push(Problem::warning(format!("spec.strategy.canary.steps[{index}]"), text));

@@ -45,7 +45,7 @@ pub struct ServiceView {
 /// What the steps ask for, as Argo's plugin counts it: a finished update has everything.
 pub fn set_weight(canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
     if is_complete(status) {
-        100
+        canary::total(canary)
     } else if status.abort == Some(true) {
         0
     } else {
@@ -56,10 +56,10 @@ pub fn set_weight(canary: &CanaryStrategy, status: &RolloutStatus) -> u32 {
 /// The share of the new revision: of a finished update all; else the largest on the routes; else of the available pods.
 pub fn actual_weight(world: &World, routes: &[RouteView]) -> u32 {
     let status = world.rollout.status.clone().unwrap_or_default();
-    if is_complete(&status) {
-        return 100;
-    }
     let canary = world.rollout.spec.canary();
+    if is_complete(&status) {
+        return canary.map_or(100, canary::total);
+    }
     if canary.is_some_and(|canary| canary.traffic_routing.is_some()) {
         let written = || {
             status
@@ -138,7 +138,9 @@ fn route(world: &World, plan: &Plan, now: Timestamp, router: &Router, pair: Pair
             return view;
         }
     };
-    view.routed = observed.managed.iter().map(|weights| share(weights, pair)).collect();
+    let total = world.rollout.spec.canary().map_or(100, canary::total);
+    let managed = observed.managed.iter();
+    view.routed = managed.map(|weights| share(weights, pair, total)).collect();
     let seen = plan.memory.acknowledged.get(&object).map(|(_, at)| *at);
     (view.acknowledged, view.detail) = acknowledged(world, &observed, seen, now);
     view
@@ -176,8 +178,8 @@ fn drain(world: &World) -> SignedDuration {
     })
 }
 
-/// The canary's part of what goes to the two Services, in percent, rounded up.
-fn share(weights: &Weights, pair: Pair<'_>) -> u32 {
+/// The canary's part of what goes to the two Services, in parts of `total`, rounded up.
+fn share(weights: &Weights, pair: Pair<'_>, total: u32) -> u32 {
     let ours = weights
         .by_service
         .iter()
@@ -185,7 +187,7 @@ fn share(weights: &Weights, pair: Pair<'_>) -> u32 {
     let ours = Weights {
         by_service: ours.map(|(name, weight)| (name.clone(), *weight)).collect(),
     };
-    ours.share_of(pair.canary).div_ceil(100)
+    ours.parts_of(pair.canary, total)
 }
 
 /// The Services that the Rollout names.

@@ -181,10 +181,11 @@ impl Safety {
         if selector == labels_of(&before["spec"]["selector"]) {
             return;
         }
-        // What a Rollout no longer names may be given back: then it leads to pods of every revision.
-        let is_given_back = !selector.contains_key(HASH)
-            && !labels_of(&object["metadata"]["annotations"])
-                .contains_key("argo-rollouts.argoproj.io/managed-by-rollouts");
+        // What a Rollout no longer names, or has left behind, may be given back: then it leads to pods of every revision.
+        let annotations = labels_of(&object["metadata"]["annotations"]);
+        let manager = annotations.get("argo-rollouts.argoproj.io/managed-by-rollouts");
+        let is_left = manager.is_none_or(|name| !self.rollouts.contains_key(&key.beside(Kind::Rollout, name)));
+        let is_given_back = !selector.contains_key(HASH) && is_left;
         let Some(rollout) = self.rollout_of_service(key) else {
             if is_given_back {
                 return;
@@ -314,7 +315,10 @@ impl Safety {
             .flatten()
             .find_map(|(service, _)| self.rollout_of_service(service));
         let Some(rollout) = rollout else {
-            return broken.push(("S5", format!("{key} belongs to no Rollout")));
+            if !is_given_back(before, object, &new) {
+                broken.push(("S5", format!("{key} belongs to no Rollout")));
+            }
+            return;
         };
         let history = &self.rollouts[&rollout];
         let versions = history.since(write.basis);
@@ -399,6 +403,19 @@ impl Safety {
 }
 
 /// S10: in a pause that nobody has ended, nothing of the canary moves, unless spec.replicas was changed.
+/// Whether a route whose Rollout is gone loses a record of ours, and with it the splits of our making.
+fn is_given_back(before: &Value, object: &Value, rules: &[Vec<(Key, u64)>]) -> bool {
+    let records = |object: &Value| {
+        let annotations = labels_of(&object["metadata"]["annotations"]);
+        annotations
+            .keys()
+            .filter(|name| name.starts_with("moving.sluice.dev/"))
+            .count()
+    };
+    let is_whole = |rule: &Vec<(Key, u64)>| rule.iter().filter(|(_, weight)| *weight > 0).count() <= 1;
+    records(object) < records(before) && rules.iter().all(is_whole)
+}
+
 fn check_paused(
     history: &History,
     versions: &[Facts],

@@ -117,6 +117,11 @@ impl Cache {
         }
     }
 
+    /// Nothing will be decided for a task any more: nobody waits for what it wrote.
+    pub(super) fn forget_task(&mut self, task: &Key) {
+        self.ledger.remove(task);
+    }
+
     fn forget(&mut self, done: Vec<Key>) {
         for task in done {
             self.ledger.remove(&task);

@@ -10,6 +10,7 @@
 
 mod cache;
 pub(crate) mod fixpoint;
+mod gone;
 mod rollout;
 mod run;
 mod watch;
@@ -139,6 +140,8 @@ struct Task {
 enum Work {
     Rollout(Box<RolloutTask>),
     Run(Box<RunTask>),
+    /// The Rollout is gone, and there are Services that it managed.
+    Gone,
 }
 
 impl Process {
@@ -219,6 +222,9 @@ impl Process {
     /// Tells all tasks that an object in the cache is not what it was.
     fn changed(&mut self, kernel: &mut Kernel, key: &Key) {
         let object = self.cache.get(key).cloned();
+        if object.is_some() && self.tasks.get(key).is_some_and(|task| matches!(task.work, Work::Gone)) {
+            self.tasks.remove(key);
+        }
         if let Some(object) = object.as_deref().filter(|_| !self.tasks.contains_key(key)) {
             let work = match key.kind {
                 Kind::Rollout => {
@@ -245,14 +251,19 @@ impl Process {
                 return;
             }
         }
-        if object.is_none() {
+        if object.is_none() && !self.tasks.get(key).is_some_and(|task| matches!(task.work, Work::Gone)) {
             self.tasks.remove(key);
+        }
+        self.look_for_remains(kernel, key);
+        if object.is_none() && !self.tasks.contains_key(key) {
+            self.cache.forget_task(key);
         }
         let mut concerned = Vec::new();
         for (task_key, task) in &mut self.tasks {
             let concerns = match &mut task.work {
                 Work::Rollout(work) => work.observe(task_key, key, object.as_deref(), &self.cache),
                 Work::Run(work) => task_key == key && work.observe(object.as_deref()),
+                Work::Gone => false,
             };
             if concerns {
                 concerned.push(task_key.clone());
@@ -355,6 +366,10 @@ impl Process {
             let delay = kernel.random.millis(&self.config.call);
             return self.schedule(kernel, delay, Step::Write(key.clone()));
         }
+        if matches!(task.work, Work::Gone) {
+            self.tasks.remove(key);
+            return;
+        }
         task.failures = 0;
         if let Some(at) = decided.wake_at {
             kernel.clock.at(
@@ -373,6 +388,7 @@ impl Process {
     fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
         let decided = match &mut self.tasks.get_mut(key)?.work {
             Work::Run(work) => return Some(work.decide(kernel, key, self.config.decide_run)),
+            Work::Gone => return gone::decide(kernel, &self.cache, key),
             Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide)?,
         };
         if !decided.confirm {
@@ -381,7 +397,7 @@ impl Process {
         self.read_involved(kernel, key, None).ok()?;
         match &mut self.tasks.get_mut(key)?.work {
             Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide),
-            Work::Run(_) => None,
+            Work::Run(_) | Work::Gone => None,
         }
     }
 
@@ -394,6 +410,7 @@ impl Process {
                 Vec::new()
             }
             Work::Run(work) => work.committed(kernel, models, key, &self.environment),
+            Work::Gone => Vec::new(),
         };
         for (after, result) in under_way {
             self.schedule(
@@ -461,7 +478,7 @@ impl Process {
                 {
                     work.is_taken(&requested.target);
                 }
-                self.give_up(kernel, key);
+                self.go_on_or_give_up(kernel, key);
             }
         }
     }
@@ -500,6 +517,16 @@ impl Process {
             self.read(kernel, &object);
         }
         Ok(())
+    }
+
+    /// What is given back does not wait for one object that cannot be written; the first failure ends any other plan.
+    fn go_on_or_give_up(&mut self, kernel: &mut Kernel, key: &Key) {
+        let goes_on = |task: &&Task| matches!(task.work, Work::Gone) && !task.writes.is_empty();
+        if self.tasks.get(key).filter(goes_on).is_none() {
+            return self.give_up(kernel, key);
+        }
+        let delay = kernel.random.millis(&self.config.call);
+        self.schedule(kernel, delay, Step::Write(key.clone()));
     }
 
     fn give_up(&mut self, kernel: &mut Kernel, key: &Key) {

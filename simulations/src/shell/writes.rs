@@ -153,7 +153,19 @@ pub(super) fn of_effect(rollout: &Key, owner: &Value, effect: Effect) -> Request
             route: object, patch, ..
         }
         | Effect::SwitchSubset { object, patch, .. }
+        | Effect::ReleaseRoute { route: object, patch }
         | Effect::ScaleWorkload { object, patch, .. } => (route_key(&object), Request::Patch(Part::Main, patch)),
+        Effect::DeleteRoute {
+            route,
+            uid,
+            resource_version,
+        } => {
+            let only = Preconditions {
+                uid: Some(uid),
+                resource_version: Some(resource_version),
+            };
+            (route_key(&route), Request::Delete(only))
+        }
         Effect::EvictPod { name, uid, .. } => (pod_set(rollout, &name), Request::Pod(PodWrite { uid, patch: None })),
         Effect::PatchPod { name, uid, mut patch } => {
             let patch = Some(patch["metadata"].take());

@@ -269,6 +269,7 @@ impl Store {
             });
         let mut object = (**old).clone();
         patch::apply(&mut object, &effective);
+        drop_empty_metadata(&mut object);
         defaults::fill(key.kind, &mut object);
         if new_generation {
             let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -399,6 +400,20 @@ fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
     object["metadata"]
         .as_object_mut()
         .expect("every stored object has metadata")
+}
+
+/// The server keeps no empty maps of annotations or labels.
+fn drop_empty_metadata(object: &mut Value) {
+    let metadata = metadata_mut(object);
+    for field in ["annotations", "labels"] {
+        if metadata
+            .get(field)
+            .and_then(Value::as_object)
+            .is_some_and(Map::is_empty)
+        {
+            metadata.remove(field);
+        }
+    }
 }
 
 fn fields(object: &Value) -> impl Iterator<Item = (&str, &Value)> {

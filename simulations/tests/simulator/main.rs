@@ -1,6 +1,7 @@
 //! The simulator as a whole. One program, because each one more takes a minute to build.
 
 mod crash_points;
+mod deleted;
 mod determinism;
 mod library;
 mod metrics;

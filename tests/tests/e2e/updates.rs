@@ -51,6 +51,7 @@ async fn no_update_of_whatever_kind_loses_a_request(plane: Arc<Plane>) -> Result
         Box::pin(a_restart_under_a_disruption_budget(plane)),
         Box::pin(a_change_of_strategy(plane)),
         Box::pin(a_deployment_that_is_taken_over(plane)),
+        Box::pin(a_rollout_that_is_deleted_in_mid_canary(plane)),
         Box::pin(a_header_that_leads_to_the_canary(plane)),
         Box::pin(a_canary_ingress(plane)),
     ];
@@ -418,12 +419,64 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
         .client
         .delete("argoproj.io/v1alpha1", "Rollout", &shop.space, "shop")
         .await?;
+    no_pods_of_a_rollout(plane, &shop).await?;
+    services_as_written(plane, &shop).await?;
+    load.end("a Deployment that is taken over", &["v1", "v2"]).await
+}
+
+/// Its Services lead to a Deployment's pods when its own end, and the route is as it was.
+async fn a_rollout_that_is_deleted_in_mid_canary(plane: &Plane) -> Result<()> {
+    let steps = json!([{ "setWeight": 20 }, { "pause": {} }]);
+    let shop = shop_of(Shop::canary("up-deleted", 3, &steps));
+    let load = begin(plane, &shop, "").await?;
+    let written = || async {
+        let route = plane.client.read(GATEWAY_API, "HTTPRoute", &shop.space, "shop").await?;
+        anyhow::Ok((route["spec"].clone(), route["metadata"]["annotations"].clone()))
+    };
+    let before = written().await?;
+    let mut template = shop.rollout(V1)["spec"]["template"].clone();
+    template["metadata"]["labels"]["from"] = json!("deployment");
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "shop" },
+        "spec": {
+            "replicas": 3,
+            "selector": { "matchLabels": { "app": "shop", "from": "deployment" } },
+            "template": template,
+        },
+    });
+    plane.client.apply(&shop.space, &deployment.to_string()).await?;
+    wait_until("the Deployment's pods", SOON, || async {
+        let deployment = plane.client.read("apps/v1", "Deployment", &shop.space, "shop").await?;
+        Ok((deployment["status"]["availableReplicas"] == 3).then_some(()))
+    })
+    .await?;
+    shop.deploy(plane, V2).await?;
+    paused(plane, &shop).await?;
+    load.reaches("v2").await?;
+    ensure!(written().await? != before, "the route was not moved");
+    plane
+        .client
+        .delete("argoproj.io/v1alpha1", "Rollout", &shop.space, "shop")
+        .await?;
+    no_pods_of_a_rollout(plane, &shop).await?;
+    wait_until("the route as its user wrote it", SOON, || async {
+        Ok((written().await? == before).then_some(()))
+    })
+    .await?;
+    services_as_written(plane, &shop).await?;
+    load.end("a Rollout that is deleted in mid-canary", &["v1", "v2"]).await
+}
+
+async fn no_pods_of_a_rollout(plane: &Plane, shop: &Shop) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(plane.client.kube(), &shop.space);
     wait_until("the end of the Rollout's pods", SOON, || async {
         let of_rollout = ListParams::default().labels("rollouts-pod-template-hash");
         Ok(pods.list(&of_rollout).await?.items.is_empty().then_some(()))
     })
-    .await?;
+    .await
+}
+
+async fn services_as_written(plane: &Plane, shop: &Shop) -> Result<()> {
     for name in ["shop-stable", "shop-canary"] {
         let service = plane.client.read("v1", "Service", &shop.space, name).await?;
         ensure!(
@@ -431,7 +484,7 @@ async fn a_deployment_that_is_taken_over(plane: &Plane) -> Result<()> {
             "Service {name} is not as its user wrote it: {service}"
         );
     }
-    load.end("a Deployment that is taken over", &["v1", "v2"]).await
+    Ok(())
 }
 
 /// Which versions answer a number of requests with a header.

@@ -28,6 +28,9 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Everything for stable.
+    pub(super) const EVERYTHING_STABLE: Wanted = Wanted { stable: 1, canary: 0 };
+
     /// `None` where both are 0.
     pub(super) fn new(stable: u32, canary: u32) -> Option<Wanted> {
         let (stable, canary) = (u64::from(stable), u64::from(canary));

@@ -3,8 +3,10 @@
 //! A VirtualService then splits traffic between two subsets of one host, as between two Services. Only that label of the one
 //! subset is ever changed. Patches replace the whole list of subsets, as merge patches must, by the list just read.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     MANAGED_BY_ANNOTATION, Moving, ObjectRef, REVISION_LABEL, RouterProblem, managed_fields,
@@ -14,6 +16,9 @@ use crate::{
 
 /// Where `managedFields` name the subsets. The list is owned as a whole.
 const SUBSETS_FIELDS: [&str; 2] = ["f:spec", "f:subsets"];
+
+/// What the names of [`subset_moving_annotation`] begin with.
+const SUBSET_MOVING_PREFIX: &str = "subset-moving.sluice.dev/";
 
 /// Which DestinationRule, and which of its subsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub fn object(config: &Config, namespace: &str) -> ObjectRef {
 /// The annotation on a DestinationRule with the [`Moving`] record of a subset. Names of subsets are unique in their object, so
 /// the two of a Rollout, and those of several Rollouts, cannot collide.
 pub fn subset_moving_annotation(subset: &str) -> String {
-    format!("subset-moving.sluice.dev/{subset}")
+    format!("{SUBSET_MOVING_PREFIX}{subset}")
 }
 
 /// Reads one subset. Whatever has not the form of a DestinationRule, or stands there twice, reads as absent.
@@ -99,6 +104,53 @@ pub fn edit(
         patch["spec"] = json!({ "subsets": subsets });
     }
     Ok(Some(patch))
+}
+
+/// The merge patch after which the subsets that we switched select pods of every revision, and our annotations are gone; with
+/// `is_marked` these stay. `None` where it is so, or the object has no resourceVersion. Where there is no record at all, another
+/// controller has switched the subsets, and all of them are meant.
+pub fn release(rule: &Value, is_marked: bool) -> Option<Value> {
+    let version = metadata(rule, "resourceVersion")?;
+    let ours: Vec<&str> = recorded_subsets(rule).collect();
+    let mut subsets = rule.pointer("/spec/subsets").cloned().unwrap_or_default();
+    for subset in subsets.as_array_mut().into_iter().flatten() {
+        let name = subset.get("name").and_then(Value::as_str).unwrap_or_default();
+        let is_ours = ours.is_empty() || ours.contains(&name);
+        let labels = subset.get_mut("labels").and_then(Value::as_object_mut);
+        let Some(labels) = labels.filter(|_| is_ours) else {
+            continue;
+        };
+        if labels.remove(REVISION_LABEL).is_some() && labels.is_empty() {
+            subset.as_object_mut()?.remove("labels");
+        }
+    }
+    let mut patch = json!({ "metadata": { "resourceVersion": version } });
+    let mut annotations: BTreeMap<String, Value> = BTreeMap::new();
+    if !is_marked {
+        let names = ours.iter().map(|subset| subset_moving_annotation(subset));
+        annotations.extend(names.map(|name| (name, Value::Null)));
+        if annotation(rule, MANAGED_BY_ANNOTATION).is_some() {
+            annotations.insert(MANAGED_BY_ANNOTATION.to_owned(), Value::Null);
+        }
+    }
+    let is_switched = rule.pointer("/spec/subsets").is_some_and(|present| *present != subsets);
+    if annotations.is_empty() && !is_switched {
+        return None;
+    }
+    if !annotations.is_empty() {
+        patch["metadata"]["annotations"] = json!(annotations);
+    }
+    if is_switched {
+        patch["spec"] = json!({ "subsets": subsets });
+    }
+    Some(patch)
+}
+
+/// The subsets of which there is a record of ours.
+pub(crate) fn recorded_subsets(rule: &Value) -> impl Iterator<Item = &str> {
+    let annotations = rule.pointer("/metadata/annotations").and_then(Value::as_object);
+    let names = annotations.into_iter().flat_map(Map::keys);
+    names.filter_map(|name| name.strip_prefix(SUBSET_MOVING_PREFIX))
 }
 
 /// When the subsets were last written by anybody, in whole seconds, where managedFields tell.

@@ -21,6 +21,7 @@
 //! of each JSON object in it keep their order; nothing here relies on it.
 
 mod managed_routes;
+mod release;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ use crate::{
 };
 
 pub use managed_routes::edit_managed_routes;
+pub(crate) use release::rules_at_rest;
 
 /// Where `managedFields` name the rules. The list is owned as a whole.
 const RULES_FIELDS: [&str; 2] = ["f:spec", "f:rules"];

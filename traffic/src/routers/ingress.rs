@@ -78,6 +78,14 @@ pub fn is_owned_by(canary: &Value, uid: &str) -> bool {
     owners.any(|owner| owner["controller"] == true && owner["uid"] == uid)
 }
 
+/// Whether an Ingress is a canary's whose only controller, if it has one at all, is a Rollout of this name.
+pub(crate) fn is_left_by(canary: &Value, rollout: &str) -> bool {
+    let is_canary = metadata(canary, "name").is_some_and(|name| name.ends_with(SUFFIX));
+    let owners = canary.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let mut controllers = owners.into_iter().flatten().filter(|owner| owner["controller"] == true);
+    is_canary && controllers.all(|owner| owner["kind"] == "Rollout" && owner["name"] == rollout)
+}
+
 /// Reads the canary Ingress; `None` is one that is absent, so that the canary gets nothing.
 ///
 /// Its weights are the one managed rule; that annotations send some requests to the canary whatever its weight is an unmanaged

@@ -81,6 +81,16 @@ pub fn release(service: &Value) -> Option<Value> {
     }))
 }
 
+/// The merge patch after which the selector of a Service no longer names a revision, while our annotations stay. `None` where
+/// it names none, or the Service has no resourceVersion.
+pub fn open(service: &Value) -> Option<Value> {
+    revision(service)?;
+    Some(json!({
+        "metadata": { "resourceVersion": metadata(service, "resourceVersion")? },
+        "spec": { "selector": { REVISION_LABEL: null } },
+    }))
+}
+
 /// When the selector was last written by anybody, in whole seconds, where managedFields tell.
 pub fn last_write(service: &Value) -> Option<Timestamp> {
     managed_fields::last_write(service, &SELECTOR_FIELDS)

@@ -17,6 +17,7 @@
 //! Istio need not report on a VirtualService. Where it does (the condition `Reconciled`, with a generation) it is listened to.
 
 mod managed_routes;
+mod release;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use managed_routes::edit_managed_routes;
+pub(crate) use release::{has_host, routes_at_rest};
 
 /// The version of Istio's API where nothing else is configured.
 pub const API_VERSION: &str = "networking.istio.io/v1";

@@ -78,6 +78,7 @@ pub fn moving(to: &str, from: &[&str]) -> Moving {
         at: "2026-03-01T12:00:00Z".parse().expect("a time"),
         to: split(to),
         from: from.iter().map(|text| split(text)).collect(),
+        rest: None,
     }
 }
 

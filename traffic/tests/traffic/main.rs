@@ -23,6 +23,7 @@ mod managed_routes;
 mod managed_rules;
 mod more_properties;
 mod properties;
+mod release;
 mod service;
 mod virtual_service;
 mod writers;

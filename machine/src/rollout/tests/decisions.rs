@@ -495,3 +495,51 @@ fn a_rollout_that_says_no_size_gets_one_pod() {
     let commit = decide(scene.now, &scene.world).commit.expect("something to commit");
     assert_eq!(commit.object.expect("a change of the spec")["spec"]["replicas"], 1);
 }
+
+#[test]
+fn weights_are_parts_of_a_total_of_the_users_choice() {
+    let mut strategy = routed(json!([{ "setWeight": 5 }, { "pause": {} }]));
+    strategy["canary"]["trafficRouting"]["maxTrafficWeight"] = json!(1000);
+    let scene = |available: u32| {
+        with_steps(
+            scene(400, strategy.clone())
+                .at(600)
+                .version("v2")
+                .set("v1", 1, 400, 400)
+                .set("v2", 2, 2, available)
+                .switched("stable", "v1", 0, &[("v1", 400)])
+                .switched("canary", "v2", 0, &[("v2", 2)])
+                .route(0)
+                .status(stable_on("v1", "v2", 0)),
+        )
+    };
+    // 0.5 % of 400 pods are 2, where 5 % would be 20.
+    let split = |scene: &Scene| {
+        let plan = scene.plan();
+        plan.effects.iter().find_map(|effect| match effect {
+            Effect::SetSplit { split, .. } => Some(split.clone()),
+            _ => None,
+        })
+    };
+    let moved = split(&scene(2)).expect("the weight is set");
+    let weights = moved.weights().by_service;
+    assert_eq!((moved.total, weights["canary"], weights["stable"]), (1000, 5, 995));
+    assert_eq!(split(&scene(1)), None, "one pod does not carry it");
+    let effect = Effect::SetSplit {
+        route: route(),
+        split: moved,
+        patch: json!({}),
+    };
+    let guarded = |scene: &Scene| crate::guards::check(scene.now, &scene.world, &effect).is_ok();
+    assert_eq!([guarded(&scene(2)), guarded(&scene(0))], [true, false]);
+    // What is seen of the route is told in the same parts.
+    let mut there = scene(2);
+    let Some(Fact::Known(value)) = there.world.objects.get_mut(&route()) else {
+        panic!("there is a route");
+    };
+    for (at, weight) in [995, 5].into_iter().enumerate() {
+        value["spec"]["rules"][0]["backendRefs"][at]["weight"] = json!(weight);
+    }
+    let told = there.after().canary.and_then(|canary| canary.weights).expect("weights");
+    assert_eq!((told.canary.weight, told.stable.weight), (5, 995));
+}

@@ -2,6 +2,7 @@
 
 mod deadline;
 mod decisions;
+mod deleted;
 mod kept;
 mod named;
 mod replicas;
@@ -193,6 +194,7 @@ impl Scene {
                 parts: BTreeMap::from([(dest, 100)]),
             },
             from: Vec::new(),
+            rest: None,
         };
         let patch = service::edit(value, &hash_of(version), "shop", &moving).expect("a Service that can be switched");
         crate::json::merge(value, &patch.expect("it selects another version"));

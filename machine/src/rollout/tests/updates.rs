@@ -28,17 +28,17 @@ impl Scene {
         self
     }
 
-    fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         decide(self.now, &self.world)
     }
 
     /// The kinds of the effects that are planned.
-    fn effects(&self) -> Vec<&'static str> {
+    pub(super) fn effects(&self) -> Vec<&'static str> {
         self.plan().effects.iter().map(Effect::kind).collect()
     }
 
     /// The status as it is after the plan's commit.
-    fn after(&self) -> sluice_crds::RolloutStatus {
+    pub(super) fn after(&self) -> sluice_crds::RolloutStatus {
         let mut object = json!(self.world.rollout);
         let commit = self.plan().commit.expect("something to commit");
         crate::json::merge(&mut object, &commit.status.unwrap_or_default());

@@ -3,6 +3,7 @@
 //! `Eff`, in reliability terms: every split that some proxy may still be applying. It is made of what the objects say now and,
 //! until the last change has settled, of what they said before (the `moving` record on the object itself).
 
+mod rest;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,8 +85,12 @@ pub(super) struct Traffic<'a> {
     pub problem: Option<Hold>,
     stable: &'a str,
     canary: &'a str,
+    /// The two Services change roles with each update.
+    is_ping_pong: bool,
     /// All traffic goes to the one revision that the active Service selects.
     is_blue_green: bool,
+    /// What all the traffic is in the weights of the steps.
+    total: u32,
     /// `spec.replicas`.
     replicas: u32,
     drain: SignedDuration,
@@ -94,8 +99,10 @@ pub(super) struct Traffic<'a> {
 /// Pods that a revision needs for the traffic that it may get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Need {
-    /// Its largest share of the split, in percent, rounded up.
-    pub percent: u32,
+    /// Its largest share of the split, in parts of `total`, rounded up.
+    pub weight: u32,
+    /// What the share is a part of.
+    pub total: u32,
     /// Whether anything at all may reach it, for example through a preview Service or a rule that is not managed.
     pub any: bool,
 }
@@ -103,7 +110,7 @@ pub(super) struct Need {
 impl Need {
     /// Pods that it takes at least when `replicas` carry everything.
     pub fn pods(self, replicas: u32) -> u32 {
-        let share = super::replicas::carrying(replicas, self.percent);
+        let share = super::replicas::carrying(replicas, self.weight, self.total);
         if self.any && replicas > 0 { share.max(1) } else { share }
     }
 }
@@ -118,7 +125,9 @@ impl<'a> Traffic<'a> {
             problem: None,
             stable: pair.stable,
             canary: pair.canary,
+            is_ping_pong: context.canary().is_some_and(|canary| canary.ping_pong.is_some()),
             is_blue_green: context.canary().is_none(),
+            total: context.canary().map_or(100, super::canary::total),
             replicas: context.replicas,
             drain: drain(context),
         };
@@ -212,17 +221,17 @@ impl<'a> Traffic<'a> {
         self.services.get(self.canary)
     }
 
-    /// The canary Service's largest share over all managed rules, in percent, rounded up; 0 without routes.
-    pub fn canary_percent(&self) -> u32 {
+    /// The canary Service's largest share over all managed rules, in parts of the total, rounded up; 0 without routes.
+    pub fn canary_weight(&self) -> u32 {
         self.managed()
             .map(|weights| self.share(weights, self.canary))
             .max()
             .unwrap_or(0)
     }
 
-    /// Whether every managed rule of every route has exactly `percent` on the canary Service.
-    pub fn is_at(&self, percent: u32) -> bool {
-        let wanted = self.weights(percent);
+    /// Whether every managed rule of every route has exactly `weight` parts of the total on the canary Service.
+    pub fn is_at(&self, weight: u32) -> bool {
+        let wanted = self.weights(weight);
         self.managed()
             .all(|weights| self.only_pair(weights).same_shares(&wanted))
     }
@@ -231,8 +240,13 @@ impl<'a> Traffic<'a> {
         self.routes.iter().flat_map(|route| route.observed.managed.iter())
     }
 
-    fn weights(&self, percent: u32) -> Weights {
-        let parts = [(self.canary, percent), (self.stable, 100 - percent.min(100))];
+    /// What all the traffic is in the weights of the steps.
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    fn weights(&self, weight: u32) -> Weights {
+        let parts = [(self.canary, weight), (self.stable, self.total.saturating_sub(weight))];
         Weights {
             by_service: parts
                 .into_iter()
@@ -249,9 +263,9 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Share of a Service among the two that we split between, in percent, rounded up.
+    /// Share of a Service among the two that we split between, in parts of the total, rounded up.
     fn share(&self, weights: &Weights, service: &str) -> u32 {
-        self.only_pair(weights).share_of(service).div_ceil(100)
+        self.only_pair(weights).parts_of(service, self.total)
     }
 
     /// Every split of the managed rules that a proxy may be applying on one route.
@@ -264,7 +278,7 @@ impl<'a> Traffic<'a> {
         let mut possible = eff::possible(&managed, settled);
         if !settled && route.observed.moving.is_none() {
             // The record is gone, perhaps with a foreign write: what was before is not known, so everything is possible.
-            possible.extend([self.weights(0), self.weights(100)]);
+            possible.extend([self.weights(0), self.weights(self.total)]);
         }
         possible
     }
@@ -290,11 +304,15 @@ impl<'a> Traffic<'a> {
     pub fn need(&self, turn: &mut Turn<'a>, hash: &str) -> Need {
         if self.problem.is_some() {
             return Need {
-                percent: 100,
+                weight: self.total,
+                total: self.total,
                 any: true,
             };
         }
-        let mut need = Need::default();
+        let mut need = Need {
+            total: self.total,
+            ..Need::default()
+        };
         let reaching: Vec<&str> = self
             .services
             .values()
@@ -307,11 +325,11 @@ impl<'a> Traffic<'a> {
         for route in &self.routes {
             for weights in self.possible_weights(turn, route) {
                 let shares = reaching.iter().map(|name| self.share(&weights, name)).sum::<u32>();
-                need.percent = need.percent.max(shares.min(100));
+                need.weight = need.weight.max(shares.min(self.total));
             }
         }
         if self.is_blue_green && reaching.contains(&self.stable) {
-            need.percent = 100;
+            need.weight = self.total;
         }
         // Whoever uses a Service by its name, or by a rule that is not managed, must find somebody behind it.
         need.any = !reaching.is_empty();
@@ -324,10 +342,10 @@ impl<'a> Traffic<'a> {
         Some(endpoints.ready.get(hash).copied().unwrap_or(0))
     }
 
-    /// Sets the first route whose managed rules are not at `percent`.
-    pub fn set_percent(&self, turn: &mut Turn<'a>, percent: u32) -> Result<(), Hold> {
+    /// Sets the first route whose managed rules are not at `weight`.
+    pub fn set_weight(&self, turn: &mut Turn<'a>, weight: u32) -> Result<(), Hold> {
         for route in &self.routes {
-            let wanted = self.weights(percent);
+            let wanted = self.weights(weight);
             if route
                 .observed
                 .managed
@@ -345,11 +363,11 @@ impl<'a> Traffic<'a> {
 
     /// Makes route objects of our own that are not there yet, and brings what they copy up to date. Weights stay.
     pub fn refresh(&self, turn: &mut Turn<'a>) -> Result<(), Hold> {
-        let percent = self.canary_percent();
+        let weight = self.canary_weight();
         for route in &self.routes {
             let is_stale = route.objects.object.is_none() || route.observed.outdated;
             if is_stale && !turn.is_spent() {
-                self.write(turn, route, &self.weights(percent))?;
+                self.write(turn, route, &self.weights(weight))?;
             }
         }
         Ok(())
@@ -387,7 +405,9 @@ impl<'a> Traffic<'a> {
         let before = route.observed.managed.iter();
         let before: Vec<Split> = before.map(|weights| self.split(&self.only_pair(weights))).collect();
         let settled = self.route_settling(turn, route) == Settling::Settled;
-        eff::next_moving(turn.now, to, route.observed.moving.as_ref(), &before, settled)
+        let rest = self.rest(route, &to);
+        let moving = eff::next_moving(turn.now, to, route.observed.moving.as_ref(), &before, settled);
+        Moving { rest, ..moving }
     }
 
     /// Whether every route has exactly these routes of requests to the canary before the user's rules; if not, and where
@@ -507,18 +527,6 @@ impl<'a> Traffic<'a> {
                 },
             });
         Ok(())
-    }
-
-    /// Gives back a Service that the Rollout no longer names, once its update is over.
-    pub fn release(&self, turn: &mut Turn<'a>) {
-        let named = [self.stable, self.canary];
-        let former = self.services.values().filter(|service| !named.contains(&service.name));
-        for service in former {
-            if let Some(patch) = service::release(service.selector.value()).filter(|_| !turn.is_spent()) {
-                let name = service.name.to_owned();
-                turn.effects.push(Effect::ReleaseService { name, patch });
-            }
-        }
     }
 
     /// Somebody else's write on a route or Service since our own last one. It is told at once, and remembered until our answer has

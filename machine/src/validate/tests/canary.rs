@@ -196,14 +196,14 @@ fn what_is_wrong_with_traffic_routing() {
             format!("{at}.plugins[acme/mesh]: plugin acme/mesh {LATER}"),
         ),
         (
-            json!({ "gatewayApi": { "httpRoute": "web" }, "maxTrafficWeight": 100 }),
+            json!({ "istio": { "virtualService": { "name": "web" } }, "maxTrafficWeight": 100 }),
             format!(
                 "{at}.maxTrafficWeight: Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins"
             ),
         ),
         (
-            json!({ "plugins": { "argoproj-labs/gatewayAPI": { "httpRoute": "web" } }, "maxTrafficWeight": 1000 }),
-            format!("{at}.maxTrafficWeight: maxTrafficWeight {LATER}"),
+            json!({ "plugins": { "argoproj-labs/gatewayAPI": { "httpRoute": "web" } }, "maxTrafficWeight": 0 }),
+            format!("{at}.maxTrafficWeight: is 0: set it to a number from 1 to 1000000"),
         ),
     ] {
         check(

@@ -5,7 +5,8 @@
 //! - A mirror route is a copy of each managed HTTP route, narrowed to the requests that are to be copied, with `mirror` and
 //!   `mirrorPercentage`. Its destinations are split like those of the route.
 //!
-//! A route is ours where its name is that of a managed route and it sends traffic to our pair.
+//! A route is ours where its name is that of a managed route and it sends traffic to our pair. While there are any, an annotation
+//! has their names, so that they can be taken away also where the Rollout that names them is gone.
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +14,7 @@ use super::{Config, Protocol, Route, VirtualService};
 use crate::{
     Moving, RouterProblem,
     managed_route::{Both, ManagedKind, ManagedRoute, RequestMatch, TextMatch, narrowed, rule_name},
+    object::{annotation, managed_routes_annotation},
     registry::Pair,
     routers::backend_weights::Role,
 };
@@ -37,11 +39,18 @@ pub fn edit_managed_routes(
     let http = || service.routes.iter().filter(|route| route.protocol == Protocol::Http);
     let users = http().filter(|route| !route.is_ours).map(|route| route.value);
     let routes: Vec<&Value> = built.iter().chain(users).collect();
-    if http().map(|route| route.value).eq(routes.iter().copied()) {
+    let names: Vec<Value> = built.iter().map(|route| json!({ "name": route["name"] })).collect();
+    let record = (!names.is_empty()).then(|| Value::Array(names).to_string());
+    let is_recorded = annotation(object, &managed_routes_annotation(pair)) == record.as_deref();
+    let is_same = http().map(|route| route.value).eq(routes.iter().copied());
+    if is_same && is_recorded {
         return Ok(None);
     }
     let mut patch = service.reader.record(object, moving)?;
-    patch["spec"] = json!({ "http": routes });
+    patch["metadata"]["annotations"][managed_routes_annotation(pair)] = json!(record);
+    if !is_same {
+        patch["spec"] = json!({ "http": routes });
+    }
     Ok(Some(patch))
 }
 

@@ -42,7 +42,7 @@ const CANARY: &[(&str, (u32, u32, u32), u32)] = &[
 fn each_row_of_the_canary_by_its_weight() {
     for (rule, (replicas, weight, least), expected) in CANARY.iter().copied() {
         let row = format!("{rule}: {replicas} pods at {weight} %, at least {least}");
-        assert_eq!(canary_with_router(replicas, weight, least), expected, "{row}");
+        assert_eq!(canary_with_router(replicas, weight, 100, least), expected, "{row}");
         assert_eq!(
             brute::carrying(replicas, weight, least),
             expected,
@@ -72,12 +72,51 @@ const STABLE: &[(&str, (u32, u32, u32), u32)] = &[
 fn each_row_of_a_stable_revision_that_follows_the_weight() {
     for (rule, (replicas, weight, least), expected) in STABLE.iter().copied() {
         let row = format!("{rule}: {replicas} pods at {weight} %, at least {least}");
-        assert_eq!(stable_with_router(replicas, weight, least), expected, "{row}");
+        assert_eq!(stable_with_router(replicas, weight, 100, least), expected, "{row}");
         assert_eq!(
             brute::carrying(replicas, 100 - weight, least),
             expected,
             "by brute force, {row}"
         );
+    }
+}
+
+/// (replicas, weight, maxTrafficWeight, minPodsPerReplicaSet) -> canary pods, stable pods where they follow the weight
+#[rustfmt::skip]
+const OF_TOTAL: &[((u32, u32, u32, u32), (u32, u32))] = &[
+    ((10, 0, 1000, 1), (0, 10)),
+    ((10, 1, 1000, 1), (1, 10)),
+    ((10, 5, 1000, 1), (1, 10)),
+    ((10, 100, 1000, 1), (1, 9)),
+    ((10, 101, 1000, 1), (2, 9)),
+    ((10, 250, 1000, 1), (3, 8)),
+    ((10, 999, 1000, 1), (10, 1)),
+    ((10, 1000, 1000, 1), (10, 0)),
+    ((1000, 5, 1000, 1), (5, 995)),
+    ((1000, 1, 100_000, 1), (1, 1000)),
+    ((3, 1, 3, 1), (1, 2)),
+    ((4, 1, 2, 1), (2, 2)),
+    ((4, 1, 10, 2), (2, 4)),
+    ((10, 1, 1000, 20), (10, 10)),
+    ((0, 500, 1000, 1), (0, 0)),
+    ((7, 1, 1, 1), (7, 0)),
+];
+
+#[test]
+fn each_row_with_a_total_of_its_own() {
+    for ((replicas, weight, total, least), (canary, stable)) in OF_TOTAL.iter().copied() {
+        let row = format!("{replicas} pods at {weight} of {total}, at least {least}");
+        assert_eq!(canary_with_router(replicas, weight, total, least), canary, "{row}");
+        assert_eq!(stable_with_router(replicas, weight, total, least), stable, "{row}");
+        // The fewest pods whose part of all pods is at least the part of the traffic.
+        let enough = |pods: &u32| u64::from(*pods) * u64::from(total) >= u64::from(weight) * u64::from(replicas);
+        let fewest = (0..=replicas).find(enough).expect("all pods carry everything");
+        let fewest = if fewest == 0 {
+            0
+        } else {
+            fewest.max(least.min(replicas))
+        };
+        assert_eq!(fewest, canary, "by brute force, {row}");
     }
 }
 
@@ -87,9 +126,9 @@ fn sizes_by_weight_are_those_of_brute_force_everywhere() {
         for weight in 0..=100 {
             for least in 0..=4 {
                 let row = format!("{replicas} pods at {weight} %, at least {least}");
-                let canary = canary_with_router(replicas, weight, least);
+                let canary = canary_with_router(replicas, weight, 100, least);
                 assert_eq!(canary, brute::carrying(replicas, weight, least), "{row}");
-                let stable = stable_with_router(replicas, weight, least);
+                let stable = stable_with_router(replicas, weight, 100, least);
                 assert_eq!(stable, brute::carrying(replicas, 100 - weight, least), "{row}");
                 assert!(canary + stable >= replicas, "{row}: together they carry everything");
             }
