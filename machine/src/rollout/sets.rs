@@ -235,7 +235,7 @@ pub(super) fn collect<'a>(turn: &mut Turn<'a>, context: &Context<'a>, traffic: &
     let Some(set) = context.older(status).into_iter().skip(limit).rfind(is_gone) else {
         return;
     };
-    if traffic.need(turn, &set.hash) == Need::default() {
+    if traffic.need(turn, &set.hash).is_nothing() {
         turn.effects.push(Effect::DeleteReplicaSet {
             name: set.name.clone(),
             uid: set.uid.clone(),

@@ -165,12 +165,14 @@ fn object(name: &str, mut metric: Value) -> Value {
     if metric["provider"].get("job").is_none() && metric["interval"].is_null() {
         metric["count"] = 1.into();
     }
+    // Only the namespaces of the first test have the Secret.
+    let arguments = match metric["provider"].get("prometheus") {
+        None => json!([{"name": "token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "value"}}}]),
+        Some(_) => json!([]),
+    };
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name},
-        "spec": {
-            "metrics": [metric],
-            "args": [{"name": "token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "value"}}}],
-        },
+        "spec": {"metrics": [metric], "args": arguments},
     })
 }
 
@@ -198,7 +200,16 @@ async fn a_run_of_a_person_is_judged_by_what_its_provider_answers(plane: Arc<Pla
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"value": SECRET},
         });
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "checker"}});
-        for object in [secret, account] {
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "read-token"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["token"], "verbs": ["get"]}],
+        });
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "read-token"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "read-token"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Controller.name()}],
+        });
+        for object in [secret, account, role, binding] {
             plane.client.apply(space, &object.to_string()).await?;
         }
     }

@@ -108,6 +108,11 @@ pub(super) struct Need {
 }
 
 impl Need {
+    /// Whether no traffic may reach the revision, and nothing may begin to.
+    pub fn is_nothing(self) -> bool {
+        self.weight == 0 && !self.any
+    }
+
     /// Pods that it takes at least when `replicas` carry everything.
     pub fn pods(self, replicas: u32) -> u32 {
         let share = super::replicas::carrying(replicas, self.weight, self.total);
