@@ -54,18 +54,12 @@ enum Version {
 impl Provider for DatadogMetric {
     fn problems(&self) -> Vec<ProviderError> {
         let mut problems = Vec::new();
-        let version = self.api_version.as_deref().unwrap_or_default();
-        problems.extend(match version {
-            open if is_open(open) => query_problems(self, None),
-            _ => match self::version(self) {
-                Ok(version) => query_problems(self, Some(version)),
-                Err(problem) => {
-                    let mut problems = query_problems(self, None);
-                    problems.insert(0, problem);
-                    problems
-                }
-            },
-        });
+        let version = if self.api_version.as_deref().is_some_and(is_open) {
+            None
+        } else {
+            version(self).map_err(|problem| problems.push(problem)).ok()
+        };
+        problems.extend(query_problems(self, version));
         if !self.interval.as_deref().is_some_and(is_open) {
             problems.extend(interval(self).err());
         }

@@ -130,10 +130,10 @@ fn read(response: &HttpResponse) -> Result<Found, String> {
     if !results.iter().all(Value::is_object) {
         return Err("the answer of New Relic has a result that is no map".to_owned());
     }
-    let knows_nothing = results.iter().filter_map(Value::as_object).all(|fields| {
-        let mut measured = fields.iter().filter(|(name, value)| is_measured(fields, name, value));
-        measured.next().is_none()
-    });
+    let knows_nothing = results
+        .iter()
+        .filter_map(Value::as_object)
+        .all(|fields| !fields.iter().any(|(name, value)| is_measured(fields, name, value)));
     let result = match results.len() {
         1 => results.swap_remove(0),
         _ => Value::Array(results),

@@ -97,6 +97,7 @@ fn the_query_is_sent_with_the_account_of_the_secret() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn the_values_of_all_rows_of_all_tables_are_measured() {
     let empty = "no data: the query returned an empty result (a condition that is to accept this tests for it: \
                  `len(result) == 0`)";
