@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use serde_json::Value;
+use sluice_analysis::args::is_object_name;
 use sluice_analysis::{Needs, SecretRef, Secrets};
 
 use crate::api::{self, CallError, READ_TIMEOUT};
@@ -43,6 +44,9 @@ pub async fn read(context: &Context, namespace: &str, needs: &Needs) -> Secrets 
 }
 
 async fn read_secret(context: &Context, namespace: &str, name: &str) -> Option<Value> {
+    if !is_object_name(name) {
+        return None;
+    }
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
     match api::call::<Value>(&context.client, api::get(&path), READ_TIMEOUT).await {
         Ok(secret) => Some(secret),

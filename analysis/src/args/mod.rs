@@ -152,6 +152,17 @@ pub fn resolve(metric: &Metric, args: &[Argument], secrets: Option<&Secrets>) ->
     serde_json::from_value(value).map_err(|_| ArgError::Shape)
 }
 
+/// Whether an object can have this name. Names of Secrets come from users, and become part of a path of the API server.
+pub fn is_object_name(name: &str) -> bool {
+    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    name.len() <= 253
+        && end(name.chars().next())
+        && end(name.chars().last())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+}
+
 /// Whether a text still has something to fill in.
 pub fn is_open(text: &str) -> bool {
     text.contains("{{")

@@ -343,3 +343,20 @@ proptest! {
         prop_assert_eq!(scrubbed, format!("{before}*****{after}"));
     }
 }
+
+#[test]
+fn what_is_no_name_of_an_object_is_never_part_of_a_path() {
+    for (name, expected) in [
+        ("token", true),
+        ("my.token-2", true),
+        ("", false),
+        ("..", false),
+        ("../configmaps/x", false),
+        ("a/b", false),
+        ("a?b", false),
+        ("a%2fb", false),
+        ("A", false),
+    ] {
+        assert_eq!(is_object_name(name), expected, "{name}");
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::shared::{self, check_address};
 use super::{Context, Needs, ProviderError};
-use crate::args::{SecretRef, is_open};
+use crate::args::{SecretRef, is_object_name, is_open};
 
 /// A Secret with an account of a provider.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Account<'a> {
 impl Account<'_> {
     /// What is wrong with the name of the Secret, which stands in `field`.
     pub(super) fn check(&self, field: &str) -> Result<(), ProviderError> {
-        if is_open(self.secret) || is_name(self.secret) {
+        if is_open(self.secret) || is_object_name(self.secret) {
             return Ok(());
         }
         let problem = "is not the name of a Secret: lower-case letters, digits, `-` and `.`";
@@ -28,7 +28,7 @@ impl Account<'_> {
 
     /// Adds the keys that are wanted: `secrets` are shown nowhere. A name that no Secret can have is not asked for.
     pub(super) fn add_needs(&self, needs: &mut Needs, secrets: &[&str], settings: &[&str]) {
-        if is_name(self.secret) {
+        if is_object_name(self.secret) {
             needs.secrets.extend(secrets.iter().map(|key| self.reference(key)));
             needs.settings.extend(settings.iter().map(|key| self.reference(key)));
         }
@@ -76,15 +76,4 @@ impl Account<'_> {
             key: key.to_owned(),
         }
     }
-}
-
-/// Whether a Secret can have this name, which becomes part of a path of the API server.
-fn is_name(name: &str) -> bool {
-    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= 253
-        && end(name.chars().next())
-        && end(name.chars().last())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
 }
