@@ -3,7 +3,7 @@
 //! A value that asks for nothing (`false`, 0, an empty list, the default) is no problem. Routers and steps have their
 //! lists in `routing` and `steps`.
 
-use sluice_crds::{CanaryStrategy, Rollout, RolloutAnalysis, TrafficRouting, defaults};
+use sluice_crds::{CanaryStrategy, Rollout, TrafficRouting, defaults};
 
 use super::report::Report;
 
@@ -18,16 +18,9 @@ const CANARY: &[Field<CanaryStrategy>] = &[("trafficRouting.maxTrafficWeight", |
     weight.is_some_and(|weight| weight != defaults::MAX_TRAFFIC_WEIGHT)
 })];
 
-const ANALYSIS: &[Field<RolloutAnalysis>] = &[("dryRun", |analysis| {
-    analysis.dry_run.as_ref().is_some_and(|list| !list.is_empty())
-})];
-
 pub(super) fn check(report: &mut Report, rollout: &Rollout) {
     if let Some(canary) = rollout.spec.canary() {
         list(report, "spec.strategy.canary", CANARY, canary);
-    }
-    for (at, analysis) in rollout.spec.analyses() {
-        list(report, &at, ANALYSIS, &analysis);
     }
 }
 

@@ -340,7 +340,7 @@ impl Process {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let decided = match &mut task.work {
             Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide),
-            Work::Run(work) => Some(work.decide(kernel, key, self.config.decide_run)),
+            Work::Run(work) => Some(work.decide(kernel, key, &self.cache, self.config.decide_run)),
         };
         let Some(decided) = decided else {
             return self.back_off(kernel, key);
@@ -454,26 +454,22 @@ impl Process {
 
     /// Reads again what an effect that cannot be taken back depends on, and asks the machine's guards.
     fn guard(&mut self, kernel: &mut Kernel, key: &Key, effect: &sluice_machine::Effect) -> Result<(), String> {
-        let Some(Task {
-            work: Work::Rollout(work),
-            ..
-        }) = self.tasks.get(key)
-        else {
-            return Err("it is gone".to_owned());
+        let involved = match self.tasks.get(key).map(|task| &task.work) {
+            Some(Work::Rollout(work)) => work.involved(key, effect),
+            Some(Work::Run(work)) => work.rollout(key).into_iter().collect(),
+            None => return Err("it is gone".to_owned()),
         };
-        for object in work.involved(key, effect) {
+        for object in involved {
             let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
             if kernel.random.chance(fails) {
                 return Err(format!("reading {object} again fails"));
             }
             self.read(kernel, &object);
         }
-        match self.tasks.get(key) {
-            Some(Task {
-                work: Work::Rollout(work),
-                ..
-            }) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
-            _ => Err("it is gone".to_owned()),
+        match self.tasks.get_mut(key).map(|task| &mut task.work) {
+            Some(Work::Rollout(work)) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
+            Some(Work::Run(work)) => work.guard(key, &self.cache).map_err(|hold| hold.to_string()),
+            None => Err("it is gone".to_owned()),
         }
     }
 

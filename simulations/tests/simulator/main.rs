@@ -5,6 +5,7 @@ mod determinism;
 mod library;
 mod metrics;
 mod random_clusters;
+mod runs;
 mod scenarios;
 mod takeover;
 mod upgrade;

@@ -3,6 +3,7 @@
 mod decisions;
 mod kept;
 mod replicas;
+mod runs;
 mod switches;
 mod takeover;
 mod updates;
