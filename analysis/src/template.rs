@@ -311,6 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn templates_may_name_each_other_to_any_depth_and_in_both_scopes() {
+        let key = |at: usize| {
+            if at.is_multiple_of(2) {
+                format!("t{at}")
+            } else {
+                format!("cluster/t{at}")
+            }
+        };
+        let spec = |at: usize| {
+            let next = json!({"templateName": format!("t{}", at + 1), "clusterScope": at.is_multiple_of(2)});
+            json!({"metrics": [metric(&format!("m{at}"))], "templates": if at < 5_000 { vec![next] } else { vec![] }})
+        };
+        let all: serde_json::Map<String, Value> = (0..=5_000).map(|at| (key(at), spec(at))).collect();
+        let flattened = flat(all.into(), json!([{"templateName": "t0"}])).unwrap();
+        let expected: Vec<String> = (0..=5_000).map(|at| format!("m{at}")).collect();
+        assert_eq!(names(&flattened), expected);
+    }
+
+    #[test]
     fn all_problems_of_templates_are_reported() {
         let templates = json!({
             "a": {

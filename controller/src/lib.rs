@@ -22,6 +22,7 @@
 
 pub mod action;
 pub mod admin;
+pub mod analysis_gauges;
 pub mod api;
 pub mod ask;
 pub mod backoff;

@@ -9,6 +9,7 @@ use sluice_crds::{AnalysisRun, Rollout};
 use sluice_machine::run::{self, RunDelete, RunPlan, RunWorld};
 use sluice_machine::{Fact, Why};
 
+use crate::analysis_gauges::RunGauges;
 use crate::api;
 use crate::context::Context;
 use crate::execute::{self, Failure, Write};
@@ -47,6 +48,7 @@ pub async fn run(context: &Arc<Context>, key: &Key) -> bool {
         Ok(run) => Arc::new(run),
         Err(error) => return reconcile::undecodable(context, key, &stored.uid, &error.to_string()),
     };
+    context.run_table().note(key.name(), RunGauges::of(&run));
     let (answers, in_flight) = results(context, key, &run);
     let world = RunWorld {
         run: AnalysisRun::clone(&run),

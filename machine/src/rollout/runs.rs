@@ -267,6 +267,13 @@ pub(super) fn name_current(
             }
             continue;
         }
+        // A person has ended the pause of an inconclusive run and not skipped the step: it is judged anew, by another run.
+        let was_inconclusive = role
+            .named(status)
+            .is_some_and(|named| named.status == AnalysisPhase::Inconclusive);
+        if was_inconclusive && !canary::has_pause(status, &PauseReason::InconclusiveAnalysisRun) {
+            *role.slot(status) = None;
+        }
         name_one(turn, context, status, role);
     }
 }

@@ -199,6 +199,11 @@ pub fn decide(now: Timestamp, world: &RunWorld) -> RunPlan {
     plan
 }
 
+/// What is wrong with the spec of a run, in one text; `None` where it can be measured. A run with problems ends with Error.
+pub fn problems(spec: &AnalysisRunSpec) -> Option<String> {
+    prepare(spec).err()
+}
+
 /// The metric that a key is about.
 pub fn metric<'r>(run: &'r AnalysisRun, key: &MeasureKey) -> Option<&'r Metric> {
     run.spec.metrics.iter().find(|metric| metric.name == key.metric)
@@ -220,6 +225,7 @@ impl RunPlan {
 }
 
 /// A metric of the run with its arguments filled in (but for secrets) and its limits.
+#[derive(Clone, Debug)]
 struct Prepared {
     name: String,
     limits: Limits,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use sluice_crds::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Rollout, Time};
+use sluice_crds::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Rollout, RolloutStatus, Time};
 
 use super::{RunDelete, RunHold, RunPlan, RunWorld};
 use crate::Fact;
@@ -47,7 +47,7 @@ pub fn named(run: &AnalysisRun, found: Fact<&Rollout>) -> Fact<BTreeSet<String>>
     };
     match found {
         Fact::Known(rollout) if rollout.metadata.uid.as_deref() == Some(uid) => {
-            let named = rollout.status.iter().flat_map(|status| status.runs());
+            let named = rollout.status.iter().flat_map(RolloutStatus::runs);
             Fact::Known(named.map(|run| run.name.clone()).collect())
         }
         Fact::Known(_) | Fact::Absent => Fact::Absent,

@@ -150,6 +150,37 @@ fn a_name_that_somebody_elses_run_has_is_passed_over() {
 }
 
 #[test]
+fn who_resumes_after_an_inconclusive_run_gets_another_one() {
+    let pause = json!([{ "reason": "InconclusiveAnalysisRun", "startTime": START }]);
+    let background = json!({ "templates": [{ "templateName": "errors" }] });
+    let name = format!("shop-{}-2", hash_of("v2"));
+    for (field, name, in_background) in [
+        ("currentStepAnalysisRunStatus", base(), false),
+        ("currentBackgroundAnalysisRunStatus", name, true),
+    ] {
+        let mut scene = at_analysis(&json!({}));
+        if in_background {
+            let steps = json!([{ "setWeight": 20 }, { "setWeight": 40 }]);
+            let canary = json!({ "analysis": background, "steps": steps });
+            scene = with_steps(scene.spec(json!({ "strategy": { "canary": canary } })));
+        }
+        let named = json!({ "canary": { field: { "name": name, "status": "Inconclusive" } } });
+        scene = scene
+            .status(json!({ "controllerPause": true, "pauseConditions": pause }))
+            .status(named);
+        let labels = json!({ "rollouts-pod-template-hash": hash_of("v2") });
+        add(&mut scene, &name, &labels, AnalysisPhase::Inconclusive);
+        assert_eq!(made(&commit(&mut scene)), [], "{field}: it waits for a person");
+        scene = scene.status(json!({ "pauseConditions": null }));
+        let plan = commit(&mut scene);
+        let names: Vec<String> = made(&plan).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [format!("{name}.1")], "{field}: {}", describe(&plan));
+        add(&mut scene, &names[0], &labels, AnalysisPhase::Running);
+        assert_eq!(made(&commit(&mut scene)), [], "{field}: once");
+    }
+}
+
+#[test]
 fn runs_that_the_status_does_not_name_are_ended() {
     let mut scene = at_analysis(&json!({}));
     commit(&mut scene);

@@ -2,6 +2,7 @@
 
 mod dry_runs;
 mod robustness;
+mod rules;
 mod times;
 mod ttl;
 mod verdicts;
