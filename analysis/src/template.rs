@@ -122,12 +122,13 @@ pub fn run_spec(
             Vec::new()
         }
     };
-    let mut all = flattened;
-    all.dry_run.splice(0..0, dry_run.iter().cloned());
-    all.measurement_retention
-        .splice(0..0, measurement_retention.iter().cloned());
-    all.duplicates(&mut problems);
-    problems.extend(rule_problems(&all.metrics, &all.dry_run, &all.measurement_retention));
+    let all = match flattened.with_rules(dry_run, measurement_retention) {
+        Ok(all) => all,
+        Err(errors) => {
+            problems.extend(errors);
+            return Err(problems);
+        }
+    };
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -167,6 +168,16 @@ pub fn rule_problems(
         .collect()
 }
 
+/// Names of the metrics that a rule for dry runs is for: they are measured, and what comes out decides nothing.
+pub fn dry_metrics(metrics: &[Metric], rules: &[DryRun]) -> BTreeSet<String> {
+    let rules: Vec<regex::Regex> = rules.iter().filter_map(|rule| compile(&rule.metric_name)).collect();
+    let names = metrics.iter().map(|metric| &metric.name);
+    names
+        .filter(|name| rules.iter().any(|rule| rule.is_match(name)))
+        .cloned()
+        .collect()
+}
+
 /// How many measurements of a metric are kept, where a rule says so: the last that matches, as in Argo Rollouts.
 pub fn retention(metric: &str, rules: &[MeasurementRetention]) -> Option<usize> {
     let rule = rules
@@ -183,6 +194,21 @@ fn compile(pattern: &str) -> Option<regex::Regex> {
 }
 
 impl Flattened {
+    /// With the rules that a Rollout adds to those of its templates. All problems of all rules are reported.
+    pub fn with_rules(
+        mut self,
+        dry_run: &[DryRun],
+        measurement_retention: &[MeasurementRetention],
+    ) -> Result<Flattened, Vec<TemplateError>> {
+        self.dry_run.splice(0..0, dry_run.iter().cloned());
+        self.measurement_retention
+            .splice(0..0, measurement_retention.iter().cloned());
+        let mut problems = Vec::new();
+        self.duplicates(&mut problems);
+        problems.extend(rule_problems(&self.metrics, &self.dry_run, &self.measurement_retention));
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    }
+
     fn add(&mut self, template: &AnalysisTemplateSpec, problems: &mut Vec<TemplateError>) {
         self.metrics.extend(template.metrics.iter().flatten().cloned());
         self.dry_run.extend(template.dry_run.iter().flatten().cloned());
@@ -285,6 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn templates_may_name_each_other_to_any_depth_and_in_both_scopes() {
+        let key = |at: usize| {
+            if at.is_multiple_of(2) {
+                format!("t{at}")
+            } else {
+                format!("cluster/t{at}")
+            }
+        };
+        let spec = |at: usize| {
+            let next = json!({"templateName": format!("t{}", at + 1), "clusterScope": at.is_multiple_of(2)});
+            json!({"metrics": [metric(&format!("m{at}"))], "templates": if at < 5_000 { vec![next] } else { vec![] }})
+        };
+        let all: serde_json::Map<String, Value> = (0..=5_000).map(|at| (key(at), spec(at))).collect();
+        let flattened = flat(all.into(), json!([{"templateName": "t0"}])).unwrap();
+        let expected: Vec<String> = (0..=5_000).map(|at| format!("m{at}")).collect();
+        assert_eq!(names(&flattened), expected);
+    }
+
+    #[test]
     fn all_problems_of_templates_are_reported() {
         let templates = json!({
             "a": {
@@ -379,6 +424,26 @@ mod tests {
                 "measurementRetention[0]: Rule didn't match any metric name(s)",
             ]
         );
+    }
+
+    #[test]
+    fn a_rule_for_dry_runs_matches_anywhere_in_the_name_of_a_metric() {
+        let metrics: Vec<Metric> = serde_json::from_value(json!([metric("error-rate"), metric("latency")])).unwrap();
+        for (rules, expected) in [
+            (vec![], vec![]),
+            (vec!["error-rate"], vec!["error-rate"]),
+            (vec!["rate"], vec!["error-rate"]),
+            (vec!["^rate"], vec![]),
+            (vec![".*"], vec!["error-rate", "latency"]),
+            (vec!["("], vec![]),
+            (vec!["y$", "^e"], vec!["error-rate", "latency"]),
+        ] {
+            let rule = |name: &&str| DryRun {
+                metric_name: (*name).to_owned(),
+            };
+            let found = dry_metrics(&metrics, &rules.iter().map(rule).collect::<Vec<_>>());
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{rules:?}");
+        }
     }
 
     #[test]

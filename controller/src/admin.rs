@@ -19,6 +19,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::analysis_gauges::{Analyses, MOST, TemplateGauges};
 use crate::cache::KindState;
 use crate::context::Context;
 use crate::execute;
@@ -147,6 +148,23 @@ async fn state(State(context): State<Arc<Context>>) -> String {
 impl Gauges for Context {
     fn rollouts(&self) -> Vec<RolloutGauges> {
         self.all_known(|_, known| known.gauges.clone())
+    }
+
+    fn analyses(&self) -> Analyses {
+        let runs = self.run_table().runs();
+        let kinds = [Kind::Template, Kind::ClusterTemplate];
+        let stored: Vec<_> = kinds.iter().flat_map(|kind| self.cache.of_kind(kind)).collect();
+        let all_runs = self.cache.of_kind(&Kind::Run).len();
+        let left_out = all_runs.saturating_sub(runs.len()) + stored.len().saturating_sub(MOST);
+        let templates = stored.iter().take(MOST).filter_map(|stored| {
+            let spec = serde_json::from_value(stored.value()["spec"].take()).ok()?;
+            Some(TemplateGauges::of(&stored.name.namespace, &stored.name.name, &spec))
+        });
+        Analyses {
+            runs,
+            templates: templates.collect(),
+            left_out,
+        }
     }
 
     fn values(&self) -> Vec<(&'static str, &'static str, f64)> {

@@ -133,6 +133,17 @@ impl Cache {
         self.with(|tables| tables.by_kind.get(&id.kind)?.objects.get(&id.name).cloned())
     }
 
+    /// All objects of a kind, by name.
+    pub fn of_kind(&self, kind: &Kind) -> Vec<Arc<Stored>> {
+        self.with(|tables| {
+            let table = tables.by_kind.get(kind);
+            table
+                .into_iter()
+                .flat_map(|table| table.objects.values().cloned())
+                .collect()
+        })
+    }
+
     /// uid and version of one object.
     pub fn seen(&self, id: &ObjectId) -> Option<(String, u64)> {
         self.get(id).map(|object| (object.uid.clone(), object.version))

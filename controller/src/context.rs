@@ -9,6 +9,7 @@ use sluice_machine::run::{MeasureKey, Taken};
 use sluice_machine::{Answered, Ask, Memory, Plan, Settings};
 use tokio::sync::{Notify, mpsc};
 
+use crate::analysis_gauges::RunTable;
 use crate::backoff::{self, Delays};
 use crate::cache::{Cache, Consequences};
 use crate::config::Config;
@@ -53,6 +54,7 @@ pub struct Context {
     /// When the process started.
     pub started: Instant,
     ledger: Mutex<Ledger>,
+    run_table: Mutex<RunTable>,
     known: Mutex<BTreeMap<Key, Known>>,
     extensions: Mutex<Option<bool>>,
     routes: Mutex<BTreeMap<Kind, Instant>>,
@@ -113,6 +115,7 @@ impl Context {
             measurer,
             started: Instant::now(),
             ledger: Mutex::default(),
+            run_table: Mutex::default(),
             known: Mutex::default(),
             extensions: Mutex::default(),
             routes: Mutex::default(),
@@ -124,6 +127,11 @@ impl Context {
     /// The ledger.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What scrapes show of AnalysisRuns.
+    pub fn run_table(&self) -> MutexGuard<'_, RunTable> {
+        self.run_table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered of one object. It begins empty.
@@ -150,6 +158,9 @@ impl Context {
     pub fn forget(&self, key: &Key) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.ledger().forget(key);
+        if let Key::Run(name) = key {
+            self.run_table().forget(name);
+        }
     }
 
     /// Wants a key reconciled again after a growing delay.

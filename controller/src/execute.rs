@@ -246,19 +246,20 @@ async fn carry_out(context: &Context, key: &Key, world: &World, effect: &Effect)
         How::Delete { uid, resource_version } => delete(context, key, kind, target, uid, resource_version).await,
         How::Evict(uid) => evict(context, key, target, uid).await,
     };
-    if let Effect::CreateReplicaSet { name, .. } = effect {
-        match &answer {
-            // The machine tells the user: the template is wrong.
-            Err(CallError::Refused { message, .. }) => {
-                let (ask, answered) = ask::refused(world, message);
-                context.known(key, |known| known.answers.insert(ask, answered));
-            }
-            // The machine takes another name.
-            Err(CallError::Taken(_)) => {
-                context.known(key, |known| known.memory.taken.insert(name.clone()));
-            }
-            _ => {}
+    match (effect, &answer) {
+        // The machine tells the user: the template is wrong.
+        (Effect::CreateReplicaSet { .. }, Err(CallError::Refused { message, .. })) => {
+            let (ask, answered) = ask::refused(world, message);
+            context.known(key, |known| known.answers.insert(ask, answered));
         }
+        // The machine takes another name.
+        (Effect::CreateReplicaSet { name, .. }, Err(CallError::Taken(_))) => {
+            context.known(key, |known| known.memory.taken.insert(name.clone()));
+        }
+        (Effect::CreateRun { name, .. }, Err(CallError::Taken(_))) => {
+            context.known(key, |known| known.memory.taken_runs.insert(name.clone()));
+        }
+        _ => {}
     }
     answer
 }
@@ -294,7 +295,7 @@ async fn change(
     .map(drop)
 }
 
-async fn delete(
+pub(crate) async fn delete(
     context: &Context,
     key: &Key,
     kind: WriteKind,

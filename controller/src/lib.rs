@@ -22,6 +22,7 @@
 mod action;
 pub mod addresses;
 pub mod admin;
+pub mod analysis_gauges;
 pub mod api;
 pub mod ask;
 pub mod backoff;

@@ -1,7 +1,7 @@
 //! What the controller says about itself to Prometheus.
 //!
 //! Names that users of Argo Rollouts have in their dashboards (`rollout_info`, `rollout_info_replicas_*`, `rollout_phase`,
-//! `rollout_reconcile`, `rollout_reconcile_error`, `rollout_events_total`, `process_*`) are kept; everything else begins with `sluice_`. Labels are bounded: kinds,
+//! `rollout_reconcile`, `rollout_reconcile_error`, `rollout_events_total`, `analysis_*` ([`crate::analysis_gauges`]), `process_*`) are kept; everything else begins with `sluice_`. Labels are bounded: kinds,
 //! categories and, in the gauges that describe Rollouts, one series for each Rollout that exists.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::analysis_gauges::{self, Analyses};
 
 /// All counters and histograms.
 #[derive(Debug)]
@@ -160,6 +162,8 @@ pub struct EventLabels {
 pub trait Gauges: Send + Sync + 'static {
     /// One entry for each Rollout.
     fn rollouts(&self) -> Vec<RolloutGauges>;
+    /// AnalysisRuns and templates.
+    fn analyses(&self) -> Analyses;
     /// Name, help and value of all other gauges.
     fn values(&self) -> Vec<(&'static str, &'static str, f64)>;
 }
@@ -303,7 +307,15 @@ impl Collector for Described {
                 ConstGauge::new(count(replicas)).encode(family.encode_family(&labels)?)?;
             }
         }
-        for (name, help, value) in gauges.values() {
+        let analyses = gauges.analyses();
+        analysis_gauges::encode(&mut encoder, &analyses)?;
+        #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^53 of anything here")]
+        let undescribed = (
+            "sluice_undescribed_objects",
+            "AnalysisRuns and templates beyond those that are described",
+            analyses.left_out as f64,
+        );
+        for (name, help, value) in gauges.values().into_iter().chain([undescribed]) {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)?;
         }
@@ -391,6 +403,13 @@ mod tests {
             }]
         }
 
+        fn analyses(&self) -> Analyses {
+            Analyses {
+                left_out: 7,
+                ..Analyses::default()
+            }
+        }
+
         fn values(&self) -> Vec<(&'static str, &'static str, f64)> {
             vec![("sluice_leader", "Whether this process leads", 1.0)]
         }
@@ -408,6 +427,8 @@ mod tests {
             })
             .inc();
         metrics.rollout_reconcile.observe(0.001);
+        metrics.run_reconcile.observe(0.001);
+        metrics.run_errors.inc();
         let completed = EventLabels {
             r#type: "Normal",
             reason: "RolloutCompleted",
@@ -424,6 +445,10 @@ mod tests {
             "rollout_events_total{type=\"Normal\",reason=\"RolloutCompleted\"} 1",
             "sluice_leader 1.0",
             "rollout_reconcile_count 1",
+            "analysis_run_reconcile_count 1",
+            "analysis_run_reconcile_error_total 1",
+            "# TYPE analysis_run_info gauge",
+            "sluice_undescribed_objects 7.0",
             "# TYPE process_resident_memory_bytes gauge",
             "# EOF",
         ] {

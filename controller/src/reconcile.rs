@@ -164,9 +164,9 @@ async fn carry_out(context: &Context, key: &Key, now: Timestamp, world: &World, 
             // The memory of a commit that was not made would be wrong; without one it is only what was seen.
             if plan.commit.is_none() {
                 context.known(key, |known| {
-                    let taken = std::mem::take(&mut known.memory.taken);
-                    known.memory = plan.memory.clone();
-                    known.memory.taken.extend(taken);
+                    let old = std::mem::replace(&mut known.memory, plan.memory.clone());
+                    known.memory.taken.extend(old.taken);
+                    known.memory.taken_runs.extend(old.taken_runs);
                 });
             }
             give_up(context, key, &failure)

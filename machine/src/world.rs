@@ -294,10 +294,20 @@ pub struct Memory {
     /// Names of ReplicaSets that a create found taken by somebody else's. The shell adds them; the machine drops them when the
     /// new ReplicaSet exists.
     pub taken: BTreeSet<String>,
+    /// Names of AnalysisRuns that a create found taken by somebody else's. The shell adds them; the machine drops them when all
+    /// runs that the status names exist.
+    pub taken_runs: BTreeSet<String>,
     /// ReplicaSets all of whose pods were seen with the labels and annotations of their role, and which those are.
     pub dressed: BTreeMap<String, String>,
     /// What follows from the spec alone, for as long as it is the same.
     pub checked: Option<Arc<Checked>>,
+}
+
+impl<T> Default for Fact<T> {
+    /// Nothing has been looked up yet.
+    fn default() -> Fact<T> {
+        Fact::Unknown(Why::Syncing)
+    }
 }
 
 impl<T> Fact<T> {

@@ -40,11 +40,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show a Rollout: revisions, pods, analysis, traffic, and why it waits
+    /// Show a Rollout: revisions, pods, analysis, traffic, and why it waits; or an AnalysisRun
     Get(commands::get::Args),
     /// Why a Rollout waits, and what happens next if nothing changes
     Explain(commands::explain::Args),
-    /// List Rollouts
+    /// List Rollouts or AnalysisRuns
     List(commands::list::Args),
     /// Wait for an update to end; the exit code says how it ended
     Status(commands::status::Args),
@@ -56,6 +56,10 @@ pub enum Command {
     Retry(commands::retry::Args),
     /// Stop updates where they are
     Pause(commands::pause::Args),
+    /// Make an AnalysisRun from a template
+    Create(commands::create::Args),
+    /// End AnalysisRuns early
+    Terminate(commands::terminate::Args),
     /// Check manifests without a cluster
     Lint(commands::lint::Args),
     /// See without a cluster what manifests will do
@@ -110,6 +114,8 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
         Command::Abort(args) => commands::abort::run(args, &connection.open().await?, screen).await,
         Command::Retry(args) => commands::retry::run(args, &connection.open().await?, screen).await,
         Command::Pause(args) => commands::pause::run(args, &connection.open().await?, screen).await,
+        Command::Create(args) => commands::create::run(args, &connection.open().await?, screen).await,
+        Command::Terminate(args) => commands::terminate::run(args, &connection.open().await?, screen).await,
         Command::Lint(args) => commands::lint::run(args, screen),
         Command::Simulate(args) => commands::simulate::run(args, screen),
         Command::Check(args) => commands::check::run(args, &connection.open().await?, screen).await,
@@ -157,7 +163,7 @@ mod tests {
             commands::completion::run(&args, &mut Screen::new(&mut out, false, false)).unwrap();
             let script = String::from_utf8(out).unwrap();
             assert!(
-                script.contains("kubectl-sluice") && script.contains("promote"),
+                script.contains("kubectl-sluice") && script.contains("promote") && script.contains("from-file"),
                 "{shell}"
             );
         }
@@ -181,6 +187,15 @@ mod tests {
             "retry backend",
             "retry ro one two",
             "pause backend",
+            "get analysisrun gate",
+            "get ar gate -w --timeout-seconds 60",
+            "list analysisruns -A",
+            "list ar -o json",
+            "terminate analysisrun gate",
+            "terminate ar one two",
+            "create analysisrun --from errors -a service=shop -a window=5m",
+            "create analysisrun --from-file t.yaml --name gate --instance-id blue",
+            "create ar --global --from errors --generate-name gate- --argument a=b",
             "lint -f a.yaml",
             "lint -f a.yaml -f b -o json --strict",
             "lint a.yaml b.yaml",
@@ -207,6 +222,11 @@ mod tests {
             "promote",
             "status",
             "list",
+            "create analysisrun",
+            "create analysisrun --from a --from-file b",
+            "create analysisrun --from a -a b",
+            "create analysisrun --from a --name b --generate-name c",
+            "terminate analysisrun",
         ] {
             let words = std::iter::once("kubectl-sluice").chain(row.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{row} was understood");

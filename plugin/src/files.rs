@@ -65,6 +65,15 @@ impl Files {
         }
     }
 
+    /// The name of the only object of a kind; `None` where there is none, or several, or it has no name.
+    pub fn only(&self, resource: &Resource) -> Option<String> {
+        let mut found = self.of(resource);
+        match (found.next(), found.next()) {
+            (Some(object), None) => metadata(object, "name").map(str::to_owned),
+            _ => None,
+        }
+    }
+
     /// One object. An empty namespace stands for a kind without namespaces.
     pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Found {
         let mut of_kind = self.of(resource).peekable();

@@ -27,5 +27,6 @@ pub mod observe;
 pub mod patch;
 pub mod phase;
 pub mod resource;
+pub mod runs;
 pub mod text;
 pub mod view;

@@ -6,6 +6,7 @@
 //! - Secrets enter a metric only through [`resolve`], and [`Secrets::scrub`] takes them out of every text that leaves it.
 
 mod field_path;
+mod problems;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use sluice_crds::{Argument, Metric, PodTemplateHashOf, RolloutAnalysisArgument};
 
 pub use field_path::{FieldPathError, field};
+pub use problems::{problems, unresolved};
 
 /// What stands in place of a secret.
 pub const HIDDEN: &str = "*****";
@@ -29,6 +31,9 @@ pub enum ArgError {
     /// An argument without a value.
     #[error("args.{0} was not resolved")]
     NoValue(String),
+    /// A run has an argument of this name already.
+    #[error("args.{0} is given twice: leave one out")]
+    Twice(String),
     /// Two templates give different values.
     #[error("Argument `{name}` specified multiple times with different values: '{first}', '{second}'")]
     Different {

@@ -281,9 +281,10 @@ pub(super) fn name_current(
 
 /// Gives the run of a role its name, unless it has one. The name is committed before the run is made.
 pub(super) fn name_one(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut RolloutStatus, role: Role) {
+    let taken = &context.world.memory.taken_runs;
     if role
         .named(status)
-        .is_some_and(|named| role.attempt(context, &named.name).is_some())
+        .is_some_and(|named| role.attempt(context, &named.name).is_some() && !taken.contains(&named.name))
     {
         return;
     }
@@ -295,8 +296,11 @@ pub(super) fn name_one(turn: &mut Turn<'_>, context: &Context<'_>, status: &mut 
         return;
     };
     let base = role.base_name(context);
-    let attempts = runs.keys().filter_map(|name| role.attempt(context, name)).max();
-    let name = attempts.map_or_else(|| base.clone(), |attempt| format!("{base}.{}", attempt + 1));
+    // Runs of somebody else are not among ours, and have their names all the same.
+    let past = runs.keys().chain(taken).filter_map(|name| role.attempt(context, name));
+    let name = past
+        .max()
+        .map_or_else(|| base.clone(), |attempt| format!("{base}.{}", attempt + 1));
     *role.slot(status) = Some(AnalysisRunStatusRef {
         name,
         status: AnalysisPhase::Pending,
@@ -321,12 +325,14 @@ pub(super) fn forget(status: &mut RolloutStatus) {
 pub(super) fn act(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutStatus) {
     let Fact::Known(runs) = &context.world.runs else { return };
     let mut kept = Vec::new();
+    let mut all_exist = true;
     for role in roles(context, status) {
         let Some(named) = role.named(status) else { continue };
         kept.push(named.name.clone());
         if runs.contains_key(&named.name) {
             continue;
         }
+        all_exist = false;
         match object(context, status, role, &named.name) {
             Ok(object) => turn.effects.push(Effect::CreateRun {
                 name: named.name.clone(),
@@ -334,6 +340,9 @@ pub(super) fn act(turn: &mut Turn<'_>, context: &Context<'_>, status: &RolloutSt
             }),
             Err(hold) => turn.hold(hold),
         }
+    }
+    if all_exist {
+        turn.memory.taken_runs.clear();
     }
     for run in runs
         .values()

@@ -9,7 +9,7 @@ use super::{
     affinity,
     context::{Context, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, is_complete, revision_of, template_labels},
     metadata,
-    traffic::{Need, Traffic},
+    traffic::Traffic,
     turn::Turn,
 };
 use crate::{Effect, Event, EventKind, Hold, Owner, ReplicaSet, workload};

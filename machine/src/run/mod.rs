@@ -1,7 +1,7 @@
 //! The `AnalysisRun`: which metrics to measure when, and what the measurements say together.
 //!
 //! ```text
-//! RunWorld { run, answers, in_flight } ──decide(now)──> RunPlan { commit, measure, events, hold, wake_at }
+//! RunWorld { run, answers, in_flight, named } ──decide(now)──> RunPlan { commit, measure, events, delete, hold, wake_at }
 //! ```
 //!
 //! Measurements are fire-and-report: the shell starts what `measure` lists, notes it in `in_flight`, and puts the result into
@@ -12,19 +12,23 @@
 //! - One write to start, then at most one write per round of measurements: results that arrive within [`BATCH`] are written
 //!   together. A result that ends the run is written at once.
 //! - With nothing new, nothing is written.
-//! - A run ends once; what ended is never looked at again.
+//! - A run ends once; what ended is never changed again. `ttlStrategy` deletes it, but never while the status of its living
+//!   Rollout names it. A run without owner, or whose owner is gone, goes at its time.
 //! - **No evidence is no success.** Differently from Argo Rollouts, a metric whose count is reached, or whose run is
 //!   terminated by `spec.terminate`, is Successful only with at least one successful measurement. Otherwise it is Failed if any
 //!   measurement failed, else Inconclusive, else Error. (There, `count: 1` with `failureLimit: 1` succeeds on a failure.) A run
 //!   that is terminated before any measurement ended is Successful, as there: nobody asked for a verdict any more.
 //!
-//! # Not served yet
-//! Dry runs (refused by name), deletion by `ttlStrategy`.
+//! - **A dry run decides nothing.** A metric that a rule of `dryRun` names is measured and recorded like the others, and
+//!   counted in `dryRunSummary`. It ends no run early and is in no message; the run waits for its end, as in Argo Rollouts.
+//!   A run all of whose metrics are dry runs is Successful.
 
 mod schedule;
+mod ttl;
 mod verdict;
 
 pub use schedule::{ERROR_RETRY, LEAST_WAIT};
+pub use ttl::{LOOK_AGAIN, deletion_at, may_delete, named, rollout_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +40,7 @@ use sluice_crds::{
     AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, Measurement, Metric, MetricResult, Time,
 };
 
-use crate::{Event, EventKind};
+use crate::{Event, EventKind, Fact, Why};
 
 /// How long a result may wait for others of its round, to be written with them.
 pub const BATCH: SignedDuration = SignedDuration::from_secs(1);
@@ -76,6 +80,9 @@ pub struct RunWorld {
     pub answers: BTreeMap<MeasureKey, Taken>,
     /// Measurements that are under way.
     pub in_flight: BTreeSet<MeasureKey>,
+    /// The runs that the status of the Rollout names which controls this run ([`named`]). Absent: none controls it, or it is
+    /// gone. Matters only for a run with a [`deletion_at`].
+    pub named: Fact<BTreeSet<String>>,
 }
 
 /// What is to be done.
@@ -87,6 +94,8 @@ pub struct RunPlan {
     pub measure: Vec<MeasureKey>,
     /// To publish after the write succeeded.
     pub events: Vec<Event>,
+    /// To delete the run, if [`may_delete`] says so once more on the freshest view. Nothing else is to be done then.
+    pub delete: Option<RunDelete>,
     /// Why nothing is written.
     pub hold: Option<RunHold>,
     /// When to decide again if nothing changes before.
@@ -102,6 +111,15 @@ pub struct RunCommit {
     pub patch: Value,
 }
 
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDelete {
+    /// uid that it must have (precondition).
+    pub uid: String,
+    /// resourceVersion that it must have (precondition).
+    pub resource_version: String,
+}
+
 /// Why a run waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunHold {
@@ -109,6 +127,10 @@ pub enum RunHold {
     Deleting,
     /// It has ended.
     Ended(AnalysisPhase),
+    /// It is to be deleted, and the status of its Rollout names it.
+    InUse,
+    /// It is to be deleted, and it is not known whether its Rollout needs it.
+    OwnerUnknown(Why),
     /// Measurements are under way.
     Measuring,
     /// The next measurement is due later.
@@ -122,7 +144,7 @@ pub fn decide(now: Timestamp, world: &RunWorld) -> RunPlan {
         return RunPlan::hold(RunHold::Deleting);
     }
     if old.phase.completed() {
-        return RunPlan::hold(RunHold::Ended(old.phase));
+        return ttl::ended(now, world, &old.phase);
     }
     let spec = &world.run.spec;
     let mut status = AnalysisRunStatus {
@@ -177,6 +199,11 @@ pub fn decide(now: Timestamp, world: &RunWorld) -> RunPlan {
     plan
 }
 
+/// What is wrong with the spec of a run, in one text; `None` where it can be measured. A run with problems ends with Error.
+pub fn problems(spec: &AnalysisRunSpec) -> Option<String> {
+    prepare(spec).err()
+}
+
 /// The metric that a key is about.
 pub fn metric<'r>(run: &'r AnalysisRun, key: &MeasureKey) -> Option<&'r Metric> {
     run.spec.metrics.iter().find(|metric| metric.name == key.metric)
@@ -198,20 +225,31 @@ impl RunPlan {
 }
 
 /// A metric of the run with its arguments filled in (but for secrets) and its limits.
+#[derive(Clone, Debug)]
 struct Prepared {
     name: String,
     limits: Limits,
+    /// Its results are recorded and decide nothing.
+    dry_run: bool,
 }
 
 /// All metrics, or all problems of the spec.
 fn prepare(spec: &AnalysisRunSpec) -> Result<Vec<Prepared>, String> {
     let arguments = spec.args.as_deref().unwrap_or_default();
+    let unresolved = |problems: &[args::ArgError]| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        format!("unable to resolve metric arguments: {}", problems.join("; "))
+    };
+    let open = args::problems(&spec.metrics, arguments);
+    if !open.is_empty() {
+        return Err(unresolved(&open));
+    }
     let resolved: Result<Vec<Metric>, _> = spec
         .metrics
         .iter()
         .map(|metric| args::resolve(metric, arguments, None))
         .collect();
-    let resolved = resolved.map_err(|problem| format!("unable to resolve metric arguments: {problem}"))?;
+    let resolved = resolved.map_err(|problem| unresolved(&[problem]))?;
     let mut problems: Vec<String> = metric::problems(&resolved).iter().map(ToString::to_string).collect();
     let dry_run = spec.dry_run.as_deref().unwrap_or_default();
     let retention = spec.measurement_retention.as_deref().unwrap_or_default();
@@ -220,15 +258,14 @@ fn prepare(spec: &AnalysisRunSpec) -> Result<Vec<Prepared>, String> {
             .iter()
             .map(ToString::to_string),
     );
-    if !dry_run.is_empty() {
-        problems.push("dryRun is not supported yet: remove it".to_owned());
-    }
+    let dry = template::dry_metrics(&resolved, dry_run);
     let mut prepared = Vec::new();
     for metric in &resolved {
         match metric::limits(metric) {
             Ok(limits) => prepared.push(Prepared {
                 name: metric.name.clone(),
                 limits,
+                dry_run: dry.contains(&metric.name),
             }),
             // Said above already.
             Err(_) if !problems.is_empty() => {}
@@ -351,7 +388,8 @@ fn written(world: &RunWorld, old: &AnalysisRunStatus, new: &AnalysisRunStatus, m
         measure,
         events: events(old, new),
         hold,
-        wake_at: None,
+        // When it is to be deleted is decided when the end is seen.
+        ..RunPlan::default()
     }
 }
 
@@ -399,6 +437,15 @@ impl std::fmt::Display for RunHold {
         match self {
             RunHold::Deleting => f.write_str("the AnalysisRun is being deleted"),
             RunHold::Ended(phase) => write!(f, "the AnalysisRun has ended: {phase}"),
+            RunHold::InUse => {
+                f.write_str("ttlStrategy would delete the AnalysisRun, and its Rollout's status names it")
+            }
+            RunHold::OwnerUnknown(why) => {
+                write!(
+                    f,
+                    "ttlStrategy would delete the AnalysisRun; whether its Rollout needs it is not known, because {why}"
+                )
+            }
             RunHold::Measuring => f.write_str("measurements are under way"),
             RunHold::NotDue => f.write_str("the next measurement is due later"),
         }

@@ -14,6 +14,7 @@ pub(super) fn assess(status: &mut AnalysisRunStatus, metrics: &[Prepared], termi
         let Some(result) = result_mut(status, &metric.name) else {
             continue;
         };
+        result.dry_run = metric.dry_run.then_some(true);
         let phase = metric_phase(&metric.limits, result, terminate);
         enter(result, phase);
     }
@@ -21,6 +22,7 @@ pub(super) fn assess(status: &mut AnalysisRunStatus, metrics: &[Prepared], termi
     let bad = |phase: &AnalysisPhase| phase.completed() && *phase != AnalysisPhase::Successful;
     let ending = metrics
         .iter()
+        .filter(|metric| !metric.dry_run)
         .any(|metric| super::result(status, &metric.name).is_some_and(|result| bad(&result.phase)));
     if ending {
         for metric in metrics {
@@ -32,8 +34,8 @@ pub(super) fn assess(status: &mut AnalysisRunStatus, metrics: &[Prepared], termi
             }
         }
     }
-    status.run_summary = Some(summary(status, metrics));
-    status.dry_run_summary = Some(RunSummary::default());
+    status.run_summary = Some(summary(status, metrics, false));
+    status.dry_run_summary = Some(summary(status, metrics, true));
     let all_ended = metrics
         .iter()
         .all(|metric| super::result(status, &metric.name).is_some_and(|result| result.phase.completed()));
@@ -151,11 +153,11 @@ fn enter(result: &mut MetricResult, phase: AnalysisPhase) {
     result.phase = phase;
 }
 
-/// The worst of the metrics that ended, and why. Of several that are as bad the first says why.
+/// The worst of the metrics that count and ended, and why. Of several that are as bad the first says why.
 fn run_phase(status: &AnalysisRunStatus, metrics: &[Prepared], terminate: bool) -> (AnalysisPhase, Option<String>) {
     let mut worst: Option<&AnalysisPhase> = None;
     let mut message = terminate.then(|| "Run Terminated".to_owned());
-    for metric in metrics {
+    for metric in metrics.iter().filter(|metric| !metric.dry_run) {
         let Some(result) = super::result(status, &metric.name).filter(|result| result.phase.completed()) else {
             continue;
         };
@@ -188,16 +190,17 @@ fn badness(phase: &AnalysisPhase) -> u8 {
     }
 }
 
-fn summary(status: &AnalysisRunStatus, metrics: &[Prepared]) -> RunSummary {
+/// How many metrics ended in which way: of those that count, or of those in dry run.
+fn summary(status: &AnalysisRunStatus, metrics: &[Prepared], dry_run: bool) -> RunSummary {
+    let mine = || metrics.iter().filter(|metric| metric.dry_run == dry_run);
     let ended = |phase: AnalysisPhase| {
-        let count = metrics
-            .iter()
+        let count = mine()
             .filter(|m| super::result(status, &m.name).is_some_and(|r| r.phase == phase))
             .count();
         some(count)
     };
     RunSummary {
-        count: some(metrics.len()),
+        count: some(mine().count()),
         successful: ended(AnalysisPhase::Successful),
         failed: ended(AnalysisPhase::Failed),
         inconclusive: ended(AnalysisPhase::Inconclusive),

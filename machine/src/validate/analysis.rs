@@ -22,9 +22,6 @@ pub fn analysis_template(spec: &AnalysisTemplateSpec) -> Vec<Problem> {
             report.add(format!("spec.{}", problem.path), problem.problem);
         }
     }
-    if spec.dry_run.iter().flatten().next().is_some() {
-        report.unsupported("spec.dryRun");
-    }
     for (index, reference) in templates.iter().enumerate() {
         let missing = is_empty(reference.template_name.as_ref());
         report.add_if(

@@ -6,9 +6,8 @@
 //! ```text
 //! rollout ── template      replicas, times, selector, pod template, which strategy
 //!    ├────── canary ── routing, steps
-//!    ├────── blue_green
-//!    │         └── analysis (of every strategy)
-//!    └────── unsupported   the list of what is not served yet
+//!    └────── blue_green
+//!              └── analysis (of every strategy)
 //! references               what the spec names, looked up in the World
 //! ```
 
@@ -22,7 +21,6 @@ mod rollout;
 mod routing;
 mod steps;
 mod template;
-mod unsupported;
 
 pub use analysis::analysis_template;
 pub use checked::Checked;

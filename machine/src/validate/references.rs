@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use sluice_analysis::{metric, template};
+use sluice_analysis::template::{self, Flattened};
+use sluice_analysis::{args, metric};
 use sluice_crds::{Rollout, RolloutAnalysis};
 use sluice_traffic::{
     REVISION_LABEL,
@@ -172,11 +173,32 @@ fn templates(problems: &mut Vec<Problem>, world: &World, path: &str, analysis: &
             return;
         }
     };
-    let supplied = |name: &str| analysis.args.iter().flatten().any(|arg| arg.name == name);
+    arguments(problems, path, analysis, &flattened);
+    let dry_run = analysis.dry_run.as_deref().unwrap_or_default();
+    let retention = analysis.measurement_retention.as_deref().unwrap_or_default();
+    if let Err(errors) = flattened.with_rules(dry_run, retention) {
+        problems.extend(errors.iter().map(|error| problem(path.to_owned(), error.to_string())));
+    }
+}
+
+/// Every argument of the templates must have a value, and the metrics must use no others.
+fn arguments(problems: &mut Vec<Problem>, path: &str, analysis: &RolloutAnalysis, flattened: &Flattened) {
+    let given = |name: &str| {
+        let mut args = analysis.args.iter().flatten();
+        args.any(|arg| arg.name == name && (arg.value.is_some() || arg.value_from.is_some()))
+    };
+    let path = format!("{path}.args");
     for arg in &flattened.args {
-        if arg.value.is_none() && arg.value_from.is_none() && !supplied(&arg.name) {
+        if arg.value.is_none() && arg.value_from.is_none() && !given(&arg.name) {
             let text = format!("the templates need the argument `{}`: give it a value here", arg.name);
-            problems.push(problem(format!("{path}.args"), text));
+            problems.push(problem(path.clone(), text));
+        }
+    }
+    let names = flattened.args.iter().map(|arg| arg.name.as_str()).collect();
+    for metric in &flattened.metrics {
+        for error in args::unresolved(metric, &names) {
+            let text = format!("metric '{}': {error}: no template declares it", metric.name);
+            problems.push(problem(path.clone(), text));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use sluice_crds::{Rollout, RolloutSpec, WorkloadRef, defaults};
 
-use super::{Problem, blue_green, canary, report::Report, template, unsupported};
+use super::{Problem, blue_green, canary, report::Report, template};
 
 /// All static problems of a Rollout: those that show without looking at other objects.
 pub fn rollout(rollout: &Rollout) -> Vec<Problem> {
@@ -15,7 +15,6 @@ pub fn rollout(rollout: &Rollout) -> Vec<Problem> {
         Some(reference) => workload_ref(&mut report, spec, reference),
     }
     strategy(&mut report, rollout);
-    unsupported::check(&mut report, rollout);
     report.found
 }
 

@@ -1,4 +1,4 @@
-//! `get rollout`: everything about one Rollout, once or at every change.
+//! `get rollout`: everything about one Rollout, once or at every change. `get analysisrun` is its neighbour's.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     cli::{Output, write_value},
     cluster::{CallError, Cluster, Selector},
+    commands::get_run,
     explain::{Recollection, explain},
     observe::{self, Observation, observe},
     resource::Resource,
@@ -29,12 +30,13 @@ const BURST: Duration = Duration::from_millis(200);
 /// Pause before a watch that ended is opened again.
 const REOPEN: Duration = Duration::from_millis(500);
 
-/// Show a Rollout: revisions, pods, analysis, traffic, and why it waits.
+/// Show a Rollout or an AnalysisRun.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kubectl sluice get rollout backend
   kubectl sluice get rollout backend -w
-  kubectl sluice get ro backend -n shop -o json")]
+  kubectl sluice get ro backend -n shop -o json
+  kubectl sluice get analysisrun gate -w")]
 pub struct Args {
     #[command(subcommand)]
     kind: Kind,
@@ -56,6 +58,19 @@ Examples:
   kubectl sluice get rollout backend -o yaml"
     )]
     Rollout(Rollout),
+    /// Show an AnalysisRun
+    #[command(
+        name = "analysisrun",
+        visible_alias = "ar",
+        alias = "analysisruns",
+        after_help = "With -w it is shown at every change until it has ended. The exit code is then 0 for Successful, 1 for Failed
+and Error, 3 for Inconclusive.
+
+Examples:
+  kubectl sluice get analysisrun gate
+  kubectl sluice get ar gate -w --timeout-seconds 600"
+    )]
+    Run(get_run::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +90,10 @@ struct Rollout {
 
 /// Runs the command.
 pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
-    let Kind::Rollout(args) = args.kind;
+    let args = match args.kind {
+        Kind::Rollout(args) => args,
+        Kind::Run(args) => return get_run::run(&args, cluster, screen).await,
+    };
     if args.watch {
         return watch(&args, cluster, screen).await;
     }
@@ -152,7 +170,7 @@ fn show(screen: &mut Screen<'_>, view: &View, now: Timestamp, shown: &mut Option
 }
 
 /// Tells of every change of the objects of one kind. Ends where they may not be watched: the tick shows changes, too.
-async fn notify(cluster: Cluster, resource: Resource, labels: &'static str, changed: Arc<Notify>) {
+pub(super) async fn notify(cluster: Cluster, resource: Resource, labels: &'static str, changed: Arc<Notify>) {
     loop {
         let selector = Selector { labels, fields: "" };
         let opened = cluster.watch(&resource, &cluster.namespace, &selector, None).await;

@@ -7,17 +7,19 @@ use sluice_machine::rollout::canary;
 use crate::{
     cli::{Output, write_value},
     cluster::Cluster,
+    commands::list_runs,
     observe, phase,
     text::{Line, Screen, Style, table},
     view,
 };
 
-/// List Rollouts.
+/// List Rollouts or AnalysisRuns.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kubectl sluice list rollouts
   kubectl sluice list rollouts -A
-  kubectl sluice list ro -o json")]
+  kubectl sluice list ro -o json
+  kubectl sluice list analysisruns")]
 pub struct Args {
     #[command(subcommand)]
     kind: Kind,
@@ -28,6 +30,9 @@ enum Kind {
     /// List Rollouts
     #[command(visible_alias = "ro", alias = "rollout")]
     Rollouts(Rollouts),
+    /// List AnalysisRuns
+    #[command(name = "analysisruns", visible_alias = "ar", alias = "analysisrun")]
+    Runs(list_runs::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +47,10 @@ struct Rollouts {
 
 /// Runs the command.
 pub async fn run(args: Args, cluster: &Cluster, screen: &mut Screen<'_>) -> anyhow::Result<u8> {
-    let Kind::Rollouts(args) = args.kind;
+    let args = match args.kind {
+        Kind::Rollouts(args) => args,
+        Kind::Runs(args) => return list_runs::run(&args, cluster, screen).await,
+    };
     let namespace = if args.all_namespaces {
         ""
     } else {

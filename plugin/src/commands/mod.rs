@@ -3,15 +3,19 @@
 pub mod abort;
 pub mod check;
 pub mod completion;
+pub mod create;
 pub mod explain;
 pub mod get;
+mod get_run;
 pub mod lint;
 pub mod list;
+mod list_runs;
 pub mod pause;
 pub mod promote;
 pub mod retry;
 pub mod simulate;
 pub mod status;
+pub mod terminate;
 pub mod version;
 
 use crate::{cluster::Cluster, text::Screen};

@@ -223,6 +223,9 @@ impl State {
         } else if let Some(why) = &self.refusal {
             return status(422, "Invalid", why, None);
         }
+        if let Some(prefix) = body["metadata"]["generateName"].as_str() {
+            body["metadata"]["name"] = format!("{prefix}x7f2k").into();
+        }
         ok(&body)
     }
 }

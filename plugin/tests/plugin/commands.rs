@@ -30,6 +30,8 @@ pub async fn run(api: &Api, words: &str) -> (u8, String) {
         Command::Abort(args) => commands::abort::run(args, &cluster, screen).await,
         Command::Retry(args) => commands::retry::run(args, &cluster, screen).await,
         Command::Pause(args) => commands::pause::run(args, &cluster, screen).await,
+        Command::Create(args) => commands::create::run(args, &cluster, screen).await,
+        Command::Terminate(args) => commands::terminate::run(args, &cluster, screen).await,
         Command::Check(args) => commands::check::run(args, &cluster, screen).await,
         other => panic!("{other:?} needs no cluster"),
     };

@@ -20,5 +20,6 @@ mod fixtures;
 mod get;
 mod lint;
 mod preflight;
+mod runs;
 mod simulate;
 mod status;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::safety::checks::Broken;
 use crate::safety::facts::Facts;
 use crate::safety::{Safety, Write};
-use crate::store::{Kind, uid_of};
+use crate::store::{Happened, Kind, owner_uids, uid_of};
 
 impl Safety {
     pub(super) fn check_rollout(&self, write: &Write<'_>, broken: &mut Broken) {
@@ -81,9 +81,19 @@ impl Safety {
         write.store.list(Kind::AnalysisRun).any(|(_, run)| is_evidence(run))
     }
 
+    /// S15: no run is deleted that the status of its Rollout names.
     /// S8: a measurement is successful only on a number that was measured. Conditions that ask for missing data are left out.
     pub(super) fn check_run(write: &Write<'_>, broken: &mut Broken) {
         let run = &write.change.object;
+        if write.change.happened == Happened::Deleted {
+            if is_named(write, run) {
+                broken.push((
+                    "S15",
+                    format!("{} is deleted although its Rollout names it", write.change.key),
+                ));
+            }
+            return;
+        }
         let metrics = run["spec"]["metrics"].as_array().into_iter().flatten();
         let asks_for_none = |condition: &str| {
             ["len(", "isNaN", "isInf", "isNil", "default", "nil"]
@@ -142,4 +152,21 @@ fn is_number(value: &str) -> bool {
         Ok(value) => value.is_number(),
         Err(_) => false,
     }
+}
+
+/// Whether the status of the Rollout that owns a run has the run's name anywhere.
+fn is_named(write: &Write<'_>, run: &Value) -> bool {
+    let name = &run["metadata"]["name"];
+    let is_owner = |rollout: &Value| owner_uids(run).any(|owner| owner == uid_of(rollout));
+    let names = |rollout: &Value| {
+        let strategies = [&rollout["status"]["canary"], &rollout["status"]["blueGreen"]];
+        let fields = strategies.into_iter().filter_map(Value::as_object).flatten();
+        fields
+            .filter(|(field, _)| field.ends_with("AnalysisRunStatus"))
+            .any(|(_, named)| named["name"] == *name)
+    };
+    write
+        .store
+        .list(Kind::Rollout)
+        .any(|(_, rollout)| is_owner(rollout) && names(rollout))
 }

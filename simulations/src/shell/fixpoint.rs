@@ -66,7 +66,11 @@ impl Process {
                 let written = writes::perform(&mut kernel, self.number, &mut cache, key, &requested);
                 let object = match written {
                     Ok(object) => object,
-                    Err(Failed::Crash | Failed::TimedOut | Failed::Taken | Failed::Refused) => {
+                    Err(Failed::Taken) => {
+                        task.is_taken(&requested.target);
+                        break;
+                    }
+                    Err(Failed::Crash | Failed::TimedOut | Failed::Refused) => {
                         return Err(format!("round {round}: the write of {} fails", requested.target));
                     }
                 };

@@ -387,7 +387,7 @@ impl Process {
     /// is no end of questions.
     fn decide(&mut self, kernel: &mut Kernel, models: &Models, key: &Key) -> Option<Decided> {
         let decided = match &mut self.tasks.get_mut(key)?.work {
-            Work::Run(work) => return Some(work.decide(kernel, key, self.config.decide_run)),
+            Work::Run(work) => return Some(work.decide(kernel, key, &self.cache, self.config.decide_run)),
             Work::Gone => return gone::decide(kernel, &self.cache, key),
             Work::Rollout(work) => work.decide(kernel, models, key, self.config.decide)?,
         };
@@ -486,30 +486,26 @@ impl Process {
     /// Reads again what an effect that cannot be taken back depends on, and asks the machine's guards.
     fn guard(&mut self, kernel: &mut Kernel, key: &Key, effect: &sluice_machine::Effect) -> Result<(), String> {
         self.read_involved(kernel, key, Some(effect))?;
-        match self.tasks.get(key) {
-            Some(Task {
-                work: Work::Rollout(work),
-                ..
-            }) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
-            _ => Err("it is gone".to_owned()),
+        match self.tasks.get_mut(key).map(|task| &mut task.work) {
+            Some(Work::Rollout(work)) => work.guard(kernel.clock.now(), effect).map_err(|hold| hold.to_string()),
+            Some(Work::Run(work)) => work.guard(key, &self.cache).map_err(|hold| hold.to_string()),
+            Some(Work::Gone) | None => Err("it is gone".to_owned()),
         }
     }
 
-    /// Reads again what a Rollout's decisions depend on.
+    /// Reads again what decisions depend on.
     fn read_involved(
         &mut self,
         kernel: &mut Kernel,
         key: &Key,
         effect: Option<&sluice_machine::Effect>,
     ) -> Result<(), String> {
-        let Some(Task {
-            work: Work::Rollout(work),
-            ..
-        }) = self.tasks.get(key)
-        else {
-            return Err("it is gone".to_owned());
+        let involved = match self.tasks.get(key).map(|task| &task.work) {
+            Some(Work::Rollout(work)) => work.involved(key, effect),
+            Some(Work::Run(work)) => work.rollout(key).into_iter().collect(),
+            Some(Work::Gone) | None => return Err("it is gone".to_owned()),
         };
-        for object in work.involved(key, effect) {
+        for object in involved {
             let fails = kernel.faults.rates().map_or(0, |rates| rates.read);
             if kernel.random.chance(fails) {
                 return Err(format!("reading {object} again fails"));

@@ -367,9 +367,12 @@ impl RolloutTask {
 
     /// The name of an object that was to be created is somebody else's: the machine takes another one.
     pub(super) fn is_taken(&mut self, object: &Key) {
-        if object.kind == Kind::ReplicaSet {
-            self.world.memory.taken.insert(object.name.to_string());
-        }
+        let memory = &mut self.world.memory;
+        match object.kind {
+            Kind::ReplicaSet => memory.taken.insert(object.name.to_string()),
+            Kind::AnalysisRun => memory.taken_runs.insert(object.name.to_string()),
+            _ => false,
+        };
     }
 
     /// Gives the machine what another process remembers.

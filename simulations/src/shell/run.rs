@@ -1,18 +1,21 @@
 //! The work on one AnalysisRun: measures when the machine says so and hands back what came out.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::Value;
 use sluice_analysis::{Environment, Next, Secrets, TransportError, providers};
-use sluice_crds::AnalysisRun;
-use sluice_machine::Event;
-use sluice_machine::run::{self, MeasureKey, RunPlan, RunWorld, Taken};
+use sluice_crds::{AnalysisRun, Rollout};
+use sluice_machine::run::{self, MeasureKey, RunHold, RunPlan, RunWorld, Taken};
+use sluice_machine::{Event, Fact, Why};
 
 use crate::kernel::Kernel;
 use crate::models::Models;
+use crate::shell::cache::Cache;
 use crate::shell::rollout::Decided;
 use crate::shell::writes;
-use crate::store::Key;
+use crate::store::{Key, Kind};
 
 /// The answer to a measurement.
 #[derive(Clone, Debug)]
@@ -64,21 +67,42 @@ impl RunTask {
         &mut self,
         kernel: &mut Kernel,
         key: &Key,
+        cache: &Cache,
         decide: fn(Timestamp, &RunWorld) -> RunPlan,
     ) -> Decided {
+        self.world.named = self.named(key, cache);
         let plan = decide(kernel.clock.now(), &self.world);
         kernel.decisions += 1;
         self.events = plan.events;
         self.measure = plan.measure;
-        let writes = plan
-            .commit
-            .map(|commit| writes::of_run_commit(key, commit))
-            .into_iter()
-            .collect();
+        let commit = plan.commit.map(|commit| writes::of_run_commit(key, commit));
+        let delete = plan.delete.map(|delete| writes::of_run_delete(key, delete));
+        let writes = commit.into_iter().chain(delete).collect();
         Decided {
             confirm: false,
             writes,
             wake_at: plan.wake_at,
+        }
+    }
+
+    /// The Rollout that controls the run.
+    pub(super) fn rollout(&self, key: &Key) -> Option<Key> {
+        let (name, _) = run::rollout_of(&self.world.run)?;
+        Some(key.beside(Kind::Rollout, name))
+    }
+
+    /// Whether the run may be deleted, as the cache has its Rollout.
+    pub(super) fn guard(&mut self, key: &Key, cache: &Cache) -> Result<(), RunHold> {
+        self.world.named = self.named(key, cache);
+        run::may_delete(&self.world)
+    }
+
+    fn named(&self, key: &Key, cache: &Cache) -> Fact<BTreeSet<String>> {
+        let rollout = self.rollout(key).and_then(|rollout| cache.get(&rollout));
+        match rollout.map(|object| Rollout::deserialize(&**object)) {
+            None => run::named(&self.world.run, Fact::Absent),
+            Some(Ok(rollout)) => run::named(&self.world.run, Fact::Known(&rollout)),
+            Some(Err(error)) => Fact::Unknown(Why::Undecodable(error.to_string())),
         }
     }
 

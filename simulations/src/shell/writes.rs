@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sluice_machine::run::RunCommit;
+use sluice_machine::run::{RunCommit, RunDelete};
 use sluice_machine::{Commit, Effect};
 use sluice_traffic::ObjectRef;
 
@@ -103,6 +103,22 @@ pub(super) fn of_run_commit(run: &Key, commit: RunCommit) -> Requested {
     Requested {
         commits: true,
         ..Requested::new(run.clone(), Request::Patch(Part::Main, patch))
+    }
+}
+
+/// The deletion of a run whose time is over. A guard must allow it first.
+pub(super) fn of_run_delete(run: &Key, delete: RunDelete) -> Requested {
+    let guarded = Effect::DeleteRun {
+        name: run.name.to_string(),
+        uid: delete.uid.clone(),
+    };
+    let only = Preconditions {
+        uid: Some(delete.uid),
+        resource_version: Some(delete.resource_version),
+    };
+    Requested {
+        guarded: Some(guarded),
+        ..Requested::new(run.clone(), Request::Delete(only))
     }
 }
 

@@ -7,6 +7,7 @@ mod library;
 mod metrics;
 mod random_clusters;
 mod regressions;
+mod runs;
 mod scenarios;
 mod takeover;
 mod upgrade;

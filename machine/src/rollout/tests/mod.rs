@@ -6,6 +6,7 @@ mod deleted;
 mod kept;
 mod named;
 mod replicas;
+mod runs;
 mod switches;
 mod takeover;
 mod updates;

@@ -1,7 +1,10 @@
 //! The run machine as a shell drives it: decide, write, measure, decide again.
 
+mod dry_runs;
 mod robustness;
+mod rules;
 mod times;
+mod ttl;
 mod verdicts;
 
 use super::*;

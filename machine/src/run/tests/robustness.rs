@@ -126,8 +126,19 @@ fn an_invalid_spec_is_an_error_that_names_every_problem() {
              or compute it in a Job (provider.job)",
         ),
         (
-            json!({"metrics": [metric_named("m", &json!({}))], "dryRun": [{"metricName": "m"}]}),
-            "dryRun is not supported yet: remove it",
+            json!({"metrics": [metric_named("m", &json!({}))], "dryRun": [{"metricName": "m"}, {"metricName": "x"}, {"metricName": "("}]}),
+            "dryRun[1]: Rule didn't match any metric name(s); dryRun[2].metricName is not a regular expression of at most 10 KiB",
+        ),
+        (
+            json!({
+                "metrics": [
+                    metric_named("{{args.a}} {{args.gone}}", &json!({"count": "{{args.n}}"})),
+                    metric_named("m", &json!({"interval": "{{args.other}}{{args.gone}}"})),
+                ],
+                "args": [{"name": "a", "value": "1"}, {"name": "b"}, {"name": "a", "value": "2"}],
+            }),
+            "unable to resolve metric arguments: args.b was not resolved; args.a is given twice: leave one out; \
+             failed to resolve {{args.gone}}; failed to resolve {{args.n}}; failed to resolve {{args.other}}",
         ),
         (
             json!({"metrics": [metric_named("m", &json!({}))], "measurementRetention": [{"metricName": "x", "limit": 1}]}),

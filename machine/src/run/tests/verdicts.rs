@@ -113,6 +113,41 @@ fn a_metric_ends_by_its_count_and_its_limits() {
     );
 }
 
+/// No measurement exceeds two limits at once, but limits may be changed under a run, and runs be taken over.
+#[test]
+fn of_several_limits_that_are_exceeded_the_worst_counts() {
+    let failed = "Failed: Metric \"m\" assessed Failed due to failed (1) > failureLimit (0)";
+    let error = "Error: Metric \"m\" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4)";
+    let unclear = "Inconclusive: Metric \"m\" assessed Inconclusive due to inconclusive (1) > inconclusiveLimit (0)";
+    for (failures, errors, inconclusive, successes, expected) in [
+        (1, 5, 1, 0, failed),
+        (1, 5, 0, 0, failed),
+        (1, 0, 1, 0, failed),
+        (0, 5, 1, 0, error),
+        (0, 0, 1, 0, unclear),
+        (1, 0, 0, 3, failed),
+        (0, 5, 0, 3, error),
+        (0, 0, 1, 3, unclear),
+        (0, 0, 0, 3, "Successful"),
+        (0, 4, 0, 2, "Running"),
+    ] {
+        let mut bench = Bench::one(&json!({"interval": "1m", "consecutiveSuccessLimit": 3}));
+        let result = json!({
+            "name": "m", "phase": "Running", "count": failures + inconclusive + successes, "failed": failures,
+            "error": errors, "consecutiveError": errors, "inconclusive": inconclusive, "successful": successes,
+            "consecutiveSuccess": successes,
+        });
+        let status = json!({"phase": "Running", "startedAt": "2026-01-02T12:00:00Z", "metricResults": [result]});
+        bench.world.run.status = serde_json::from_value(status).unwrap();
+        bench.step();
+        assert_eq!(
+            bench.status(),
+            expected,
+            "{failures} {errors} {inconclusive} {successes}"
+        );
+    }
+}
+
 #[test]
 fn without_one_success_a_metric_does_not_succeed() {
     let none = "no successful measurement: ";

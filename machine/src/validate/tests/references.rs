@@ -196,6 +196,57 @@ fn templates_must_fit_together() {
 }
 
 #[test]
+fn every_argument_needs_a_value_and_a_template_that_declares_it() {
+    let mut spec = metrics(&["a", "b"]);
+    spec["args"] = json!([{ "name": "url" }, { "name": "share" }]);
+    spec["metrics"][0]["provider"]["prometheus"]["query"] = json!("{{args.url}} {{args.none}} {{args.typo}}");
+    spec["metrics"][1]["interval"] = json!("{{args.none}}");
+    let analysis = json!({ "templates": [{ "templateName": "errors" }], "args": [{ "name": "url" }] });
+    let world = world()
+        .template("errors", spec)
+        .changed("/spec/strategy/canary/analysis", analysis)
+        .changed("/spec/strategy/canary/steps", json!([{ "setWeight": 5 }]));
+    let all = [
+        "the templates need the argument `url`: give it a value here",
+        "the templates need the argument `share`: give it a value here",
+        "metric 'a': failed to resolve {{args.none}}: no template declares it",
+        "metric 'a': failed to resolve {{args.typo}}: no template declares it",
+        "metric 'b': failed to resolve {{args.none}}: no template declares it",
+    ];
+    check(&world, &all.map(|problem| format!("{AT}.analysis.args: {problem}")));
+}
+
+#[test]
+fn rules_must_be_regular_expressions_for_metrics_of_the_analysis() {
+    let analysis = |rules: Value| {
+        let mut analysis = json!({ "templates": [{ "templateName": "errors" }] });
+        crate::json::merge(&mut analysis, &rules);
+        world()
+            .changed("/spec/strategy/canary/analysis", analysis)
+            .changed("/spec/strategy/canary/steps", json!([{ "setWeight": 5 }]))
+    };
+    check(&analysis(json!({ "dryRun": [{ "metricName": "err" }] })), &[]);
+    check(&analysis(json!({ "dryRun": [{ "metricName": ".*" }] })), &[]);
+    let wrong = analysis(json!({
+        "dryRun": [{ "metricName": "^rate" }, { "metricName": "(" }],
+        "measurementRetention": [{ "metricName": "rate", "limit": 5 }],
+    }));
+    let all = [
+        "dryRun[0]: Rule didn't match any metric name(s)",
+        "dryRun[1].metricName is not a regular expression of at most 10 KiB",
+        "measurementRetention[0]: Rule didn't match any metric name(s)",
+    ];
+    check(&wrong, &all.map(|problem| format!("{AT}.analysis: {problem}")));
+    let twice = analysis(json!({ "dryRun": [{ "metricName": "err" }, { "metricName": "err" }] }));
+    check(
+        &twice,
+        &[format!(
+            "{AT}.analysis: two Dry-Run metric rules have the same name 'err'"
+        )],
+    );
+}
+
+#[test]
 fn what_the_api_server_refuses_is_a_problem_of_the_pod_template() {
     let refused = Fact::Unknown(Why::Refused(
         "spec.template.spec.containers[0].image: Required value".to_owned(),

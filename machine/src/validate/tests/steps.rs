@@ -63,10 +63,6 @@ fn what_is_wrong_with_steps() {
             json!({ "analysis": { "templates": [{}] } }),
             format!("{at}.analysis.templates[0].templateName: name an AnalysisTemplate"),
         ),
-        (
-            json!({ "analysis": { "templates": [{ "templateName": "a" }], "dryRun": [{ "metricName": "x" }] } }),
-            format!("{at}.analysis.dryRun: dryRun {LATER}"),
-        ),
     ] {
         check(with(canary(), "/spec/strategy/canary/steps/-", step), &[&expected]);
     }
@@ -302,11 +298,6 @@ fn what_is_wrong_with_a_template_of_analyses() {
 
 #[test]
 fn what_a_template_asks_for_and_is_not_served_is_named() {
-    let metrics = json!([{ "name": "errors", "provider": { "prometheus": { "query": "up" } } }]);
-    let dry = json!({ "metrics": metrics, "dryRun": [{ "metricName": "errors" }] });
-    let dry: AnalysisTemplateSpec = serde_json::from_value(dry).expect("the CRD admits it");
-    let found: Vec<_> = analysis_template(&dry).iter().map(ToString::to_string).collect();
-    assert_eq!(found, [format!("spec.dryRun: dryRun {LATER}")]);
     let spec = json!({ "metrics": [{ "name": "errors", "provider": { "plugin": { "acme/metric": {} } } }] });
     let spec: AnalysisTemplateSpec = serde_json::from_value(spec).expect("the CRD admits it");
     let found: Vec<_> = analysis_template(&spec).iter().map(ToString::to_string).collect();

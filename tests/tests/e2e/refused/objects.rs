@@ -155,7 +155,7 @@ pub const ROWS: &[Row] = &[
     row("run-limits", Run, "metrics: [{name: a, count: 2, interval: 1s, failureLimit: 3, provider: {prometheus: {query: up}}}]", &["metrics[0]", "count (2) must be >= failureLimit"]),
     row("run-arg", Run, "metrics: [{name: a, provider: {prometheus: {query: '{{args.x}}'}}}]", &["failed to resolve {{args.x}}"]),
     row("run-provider", Run, "metrics: [{name: a, provider: {}}]", &["metrics[0].provider: no provider specified: give one, for example prometheus"]),
-    row("run-dry", Run, "dryRun: [{metricName: up}]", &["dryRun is not supported yet: remove it"]),
+    row("run-dry", Run, "dryRun: [{metricName: nothing}]", &["dryRun[0]: Rule didn't match any metric name(s)"]),
 ];
 
 /// The objects of a row, to be applied in this order.
