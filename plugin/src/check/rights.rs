@@ -106,7 +106,7 @@ const CONTROLLER: &[Need] = &[
     need(
         "networking.k8s.io",
         "ingresses",
-        "get list watch create patch",
+        MADE,
         "canaries with ingress-nginx",
     ),
     need(

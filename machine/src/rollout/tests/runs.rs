@@ -173,9 +173,9 @@ fn who_resumes_after_an_inconclusive_run_gets_another_one() {
         assert_eq!(made(&commit(&mut scene)), [], "{field}: it waits for a person");
         scene = scene.status(json!({ "pauseConditions": null }));
         let plan = commit(&mut scene);
-        let names: Vec<String> = made(&plan).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, [format!("{name}.1")], "{field}: {}", describe(&plan));
-        add(&mut scene, &names[0], &labels, AnalysisPhase::Running);
+        let new: Vec<String> = made(&plan).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(new, [format!("{name}.1")], "{field}: {}", describe(&plan));
+        add(&mut scene, &new[0], &labels, AnalysisPhase::Running);
         assert_eq!(made(&commit(&mut scene)), [], "{field}: once");
     }
 }
