@@ -11,7 +11,9 @@
 //! Nothing of a measurement is kept anywhere else: after a crash it is taken again from its beginning.
 
 mod aws;
+mod cloud_watch;
 mod json_path;
+mod kayenta;
 mod oauth2;
 pub mod prometheus;
 mod shared;
@@ -327,10 +329,18 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
             "multiple providers specified ({given}): give exactly one"
         )));
     }
-    let MetricProvider { prometheus, web, .. } = &metric.provider;
-    let known: [Option<&dyn Provider>; 2] = [
+    let MetricProvider {
+        prometheus,
+        web,
+        cloud_watch,
+        kayenta,
+        ..
+    } = &metric.provider;
+    let known: [Option<&dyn Provider>; 4] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
+        cloud_watch.as_ref().map(|metric| metric as &dyn Provider),
+        kayenta.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);
