@@ -293,13 +293,7 @@ fn check_number(number: &str, after: Option<Token<'_>>) -> Result<(), Problem> {
 fn check_pattern(after: Option<Token<'_>>) -> Result<(), Problem> {
     match after {
         Some(Token::Text(text)) if text.len() <= MAX_PATTERN_BYTES + 2 && !text.contains('{') => {
-            let pattern = &text[1..text.len() - 1];
-            let raw = text.starts_with('`');
-            let pattern = if raw {
-                pattern.to_owned()
-            } else {
-                pattern.replace("\\\\", "\\")
-            };
+            let pattern = unquoted(text);
             match regex::Regex::new(&pattern) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(Problem::Syntax(
@@ -379,6 +373,37 @@ fn skip_blank(mut rest: &str) -> Result<&str, Problem> {
             return Ok(rest);
         }
     }
+}
+
+/// What a string means, which has its quotes here.
+pub(super) fn unquoted(text: &str) -> String {
+    let inner = &text[1..text.len() - 1];
+    if text.starts_with('`') {
+        return inner.to_owned();
+    }
+    let mut meant = String::new();
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            meant.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('b') => meant.push('\u{8}'),
+            Some('f') => meant.push('\u{c}'),
+            Some('n') => meant.push('\n'),
+            Some('r') => meant.push('\r'),
+            Some('t') => meant.push('\t'),
+            Some('u') => {
+                let digits: String = rest.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                meant.push(code.unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            Some(other) => meant.push(other),
+            None => {}
+        }
+    }
+    meant
 }
 
 /// Length of a string with its quotes. Backquotes know no escapes.

@@ -17,9 +17,9 @@
 
 use expr::Value;
 
-use super::NoData;
 use super::functions::{Meter, error, takes_predicate};
 use super::scan::Token;
+use super::{NoData, scan};
 
 /// A part of a value that must be there: value, key, how the look is written.
 const AT: &str = "__at";
@@ -108,7 +108,8 @@ impl Writer<'_, '_> {
 
     fn begins_value(&self, at: usize) -> bool {
         match self.tokens[at] {
-            Token::Sign(sign) => matches!(sign, "(" | "[" | "{" | "."),
+            Token::Sign(".") => matches!(self.tokens.get(at + 1), Some(Token::Name(_))),
+            Token::Sign(sign) => matches!(sign, "(" | "[" | "{"),
             token => !token.is_operator(),
         }
     }
@@ -128,6 +129,7 @@ impl Writer<'_, '_> {
                 let (arguments, end) = self.arguments(name, at, to);
                 (format!("{name}({arguments})"), end)
             }
+            Token::Text(_) => (literal(name), at + 1),
             _ => (name.to_owned(), at + 1),
         };
         let mut steps = Vec::new();
@@ -190,8 +192,9 @@ impl Writer<'_, '_> {
     fn arguments(&mut self, name: &str, at: usize, to: usize) -> (String, usize) {
         let close = self.close(at + 1, to);
         let body = takes_predicate(name).then_some(usize::from(!self.is_piped(at)));
-        let (mut text, mut from, mut count, mut depth) = (String::new(), at + 2, 0_usize, 0_usize);
-        for at in from..=close {
+        let first = at + 2;
+        let (mut text, mut from, mut count, mut depth) = (String::new(), first, 0_usize, 0_usize);
+        for at in first..=close {
             let sign = self.tokens.get(at).map_or("", Token::text);
             match sign {
                 "(" | "[" | "{" => depth += 1,
@@ -319,17 +322,17 @@ impl Writer<'_, '_> {
     }
 
     /// The literal with which the value from `at` up to `end` is compared for equality.
-    fn compared(&self, at: usize, end: usize) -> Option<&str> {
-        let literal = |at: usize| {
-            let token = self.tokens.get(at)?;
-            let is_literal = matches!(token, Token::Number(_) | Token::Text(_) | Token::Name("true" | "false"));
-            is_literal.then_some(token.text())
+    fn compared(&self, at: usize, end: usize) -> Option<String> {
+        let constant = |at: usize| match *self.tokens.get(at)? {
+            Token::Text(text) => Some(literal(text)),
+            Token::Number(text) | Token::Name(text @ ("true" | "false")) => Some(text.to_owned()),
+            _ => None,
         };
         let equals = |at: usize| self.is(at, "==") || self.is(at, "!=");
         if equals(end) {
-            literal(end + 1)
+            constant(end + 1)
         } else if at >= 2 && equals(at - 1) {
-            literal(at - 2)
+            constant(at - 2)
         } else {
             None
         }
@@ -344,6 +347,16 @@ impl Writer<'_, '_> {
         let item = if self.is(at, ".") { "#" } else { "" };
         let text: String = self.tokens[at..end].iter().map(Token::text).collect();
         format!("`{item}{}`", crate::text::excerpt(&text.replace('`', "'")))
+    }
+}
+
+/// A text as the library reads it rightly: it does not know all escapes, and reads `\\n` as a new line. A raw text has none.
+fn literal(text: &str) -> String {
+    let raw = scan::unquoted(text).replace('`', "` + \"`\" + `");
+    if raw.contains("` + ") {
+        format!("(`{raw}`)")
+    } else {
+        format!("`{raw}`")
     }
 }
 
@@ -450,8 +463,19 @@ fn index(key: &Value) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan;
     use super::*;
+
+    #[test]
+    fn texts_are_read_as_the_language_does() {
+        for (text, expected) in [
+            ("'a'", "`a`"),
+            (r#""\n\\n\'\"\u00e9\/""#, "`\n\\n'\"é/`"),
+            ("`\\n`", "`\\n`"),
+            ("'a`b'", "(`a` + \"`\" + `b`)"),
+        ] {
+            assert_eq!(literal(text), expected, "{text}");
+        }
+    }
 
     fn written(source: &str) -> String {
         let (tokens, _) = scan::scan(source).unwrap_or_else(|problem| panic!("{source}: {problem}"));
@@ -472,15 +496,15 @@ mod tests {
             ("(result?.a ?? 0) < 1", "((result | __maybe(\"a\")) ?? 0 ) < 1"),
             (
                 "get(result, 'a') == nil",
-                "(__maybe((result | __full(`result`)) , 'a' )) == nil",
+                "(__maybe((result | __full(`result`)) , `a` )) == nil",
             ),
             (
                 "get(result, 'a') == 1",
-                "(__at((result | __full(`result`)) , 'a' , `get(result,'a')`) | __full(`get(result,'a')`)) == 1",
+                "(__at((result | __full(`result`)) , `a` , `get(result,'a')`) | __full(`get(result,'a')`) | __same(1)) == 1",
             ),
             (
                 "result | get('a') == 1",
-                "(result | __full(`result`)) | __at('a' , `get('a')`) | __full(`get('a')`) == 1",
+                "(result | __full(`result`)) | __at(`a` , `get('a')`) | __full(`get('a')`) | __same(1) == 1",
             ),
             (
                 "any(result, .x > 1)",

@@ -1,4 +1,4 @@
-//! CloudWatch: `GetMetricData` of AWS, in its JSON protocol.
+//! `CloudWatch`: `GetMetricData` of AWS, in its JSON protocol.
 //!
 //! `result` is the list of results as AWS names their fields, as in Argo Rollouts: `result[0].Values[0]`, `result[0].Id`,
 //! `result[0].Label`, `result[0].StatusCode`. The newest value comes first. Times in `Timestamps` are seconds since 1970.
@@ -83,7 +83,7 @@ impl Provider for CloudWatchMetric {
                 .filter(returns)
                 .filter_map(|query| query.id.clone())
                 .collect(),
-            pages: 0,
+            heard: 0,
             results: Vec::new(),
         };
         let signed = aws::Signed::new(SERVICE, account, context.environment, Box::new(pages));
@@ -199,7 +199,7 @@ struct Pages {
     question: Map<String, Value>,
     /// The queries that must have a result.
     wanted: Vec<String>,
-    pages: usize,
+    heard: usize,
     results: Vec<Series>,
 }
 
@@ -314,10 +314,10 @@ impl Talk for Pages {
             ));
         }
         self.add(page.metric_data_results);
-        self.pages += 1;
+        self.heard += 1;
         match page.next_token.filter(|token| !token.is_empty()) {
             None => self.found().map(Say::Found),
-            Some(_) if self.pages >= MAX_PAGES => Err(format!(
+            Some(_) if self.heard >= MAX_PAGES => Err(format!(
                 "the answer of CloudWatch has more than {MAX_PAGES} pages: take a longer period or a shorter interval"
             )),
             Some(token) => {

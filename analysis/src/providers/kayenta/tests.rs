@@ -395,15 +395,15 @@ proptest! {
     }
 
     #[test]
-    fn the_thresholds_make_the_verdict(score in 0.0..=100.0_f64, pass in 1..=100_i64, below in 0..=100_i64) {
+    fn the_thresholds_make_the_verdict(score in 0.0..=100.0_f64, pass in 1..=100_i32, below in 0..=100_i32) {
         let marginal = below.min(pass);
         let mut provider = provider();
         provider["kayenta"]["threshold"] = json!({"pass": pass, "marginal": marginal});
         let answers = vec![answer(200, CONFIGS), answer(200, BEGUN), answer(200, &scored(&json!(score)))];
         let outcome = plain(&metric("", &provider), answers).outcome();
         // As in Argo Rollouts, which cuts the score to an integer first.
-        let whole = score.trunc() as i64;
-        let expected = if whole >= pass { "Successful" } else if whole >= marginal { "Inconclusive" } else { "Failed" };
+        let whole = score.trunc();
+        let expected = if whole >= f64::from(pass) { "Successful" } else if whole >= f64::from(marginal) { "Inconclusive" } else { "Failed" };
         prop_assert!(outcome.starts_with(expected), "{} {}", outcome, expected);
     }
 }
