@@ -211,7 +211,7 @@ pub fn encode(encoder: &mut DescriptorEncoder<'_>, analyses: &Analyses) -> Resul
             namespace: template.namespace.clone(),
             name: template.name.clone(),
             metric: metric.clone(),
-            r#type: *provider,
+            r#type: provider,
         })
     });
     let help = "One for each metric of a template, with its provider";

@@ -8,6 +8,7 @@ mod crds;
 mod cut;
 mod deny;
 mod docs;
+mod fuzz;
 mod scenarios;
 mod test;
 mod tidy;
@@ -44,6 +45,8 @@ enum Command {
     Deny,
     /// Cut features out of a copy of the tree and see that the tests of docs/compatibility.md fail (some minutes)
     Cut(cut::Options),
+    /// Mutated answers and conditions for the parsers, for as long as wanted
+    Fuzz(fuzz::Options),
     /// Write the CRD manifests anew
     Crds,
     /// Play the library of scenarios and compare the timelines
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Deny => deny::run(),
         Command::Cut(options) => cut::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Crds => crds::run(),
         Command::Scenarios(options) => scenarios::run(&options),
     };

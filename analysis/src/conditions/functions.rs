@@ -4,11 +4,13 @@
 //! scan. Bodies (`all(result, {..})`) are run here and not by the library, so that each pass is counted.
 
 use std::sync::{
-    LazyLock,
+    LazyLock, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
 use expr::{Context, ContextProvider, Environment, Error, Program, Value};
+
+use super::{NoData, steps};
 
 /// Functions of the library whose result is at most a few times as large as their arguments, and our own.
 pub(super) const FUNCTIONS: &[&str] = &[
@@ -83,22 +85,39 @@ pub(super) fn takes_predicate(name: &str) -> bool {
     WITH_BODY.contains(&name)
 }
 
-/// What is left of the work that an evaluation may do.
-pub(super) struct Meter(AtomicU64);
+/// What is left of the work that an evaluation may do, and what it missed in the answer.
+pub(super) struct Meter {
+    left: AtomicU64,
+    missed: OnceLock<NoData>,
+}
 
 impl Meter {
     pub(super) fn new() -> Meter {
-        Meter(AtomicU64::new(WORK))
+        Meter {
+            left: AtomicU64::new(WORK),
+            missed: OnceLock::new(),
+        }
     }
 
     pub(super) fn is_used_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    /// The first part of the answer that the condition needed and that is not there.
+    pub(super) fn missed(&self) -> Option<&NoData> {
+        self.missed.get()
+    }
+
+    /// Ends the evaluation, since a part of the answer is not there.
+    pub(super) fn miss(&self, what: NoData) -> Error {
+        self.missed.get_or_init(|| what);
+        error("a part of the answer is not there")
     }
 
     /// Takes `units`; `false` where not so many are left. Nothing is left from then on.
     fn take(&self, units: u64) -> bool {
-        let left = self.0.load(Ordering::Relaxed).saturating_sub(units);
-        self.0.store(left, Ordering::Relaxed);
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(units);
+        self.left.store(left, Ordering::Relaxed);
         left > 0
     }
 
@@ -163,6 +182,12 @@ pub(super) fn environment(meter: &Meter, pass: u64) -> Environment<'_> {
             }
             meter.charge(weight)?;
             Ok(value)
+        });
+    }
+    for &name in steps::FUNCTIONS {
+        environment.add_function(name, move |call| {
+            meter.charge(1 + call.args.iter().map(weight).sum::<u64>())?;
+            steps::call(meter, name, call.args)
         });
     }
     for &name in WITH_BODY {
@@ -415,6 +440,6 @@ fn sort_by(items: Vec<Value>, order: Option<&Value>, body: &Body<'_>) -> expr::R
     Ok(Value::Array(keyed.into_iter().map(|(_, item)| item).collect()))
 }
 
-fn error(text: &str) -> Error {
+pub(super) fn error(text: &str) -> Error {
     Error::ExprError(text.to_owned())
 }

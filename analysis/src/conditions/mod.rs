@@ -9,9 +9,10 @@
 //!   are bounded, and what could grow without bound (`let`, ranges, maps, `repeat`, `replace`, dates) is refused by name.
 //! - **Missing data is never a verdict.** An empty answer, NaN and infinity prove nothing, neither success nor failure, unless
 //!   an expression itself looks for them: `len`, `isNil`, `default`, `nil` or `??` for the empty answer, `isNaN` for NaN,
-//!   `isInf` for infinity. Otherwise judging is an error ([`Problem::NoData`]), whatever the expression would say. A field or
-//!   an item that a condition names outright (`result.errors`) must be there too. This is stricter than Argo Rollouts, where
-//!   `result[0] < 0.05` fails on NaN and a metric without conditions succeeds on nothing.
+//!   `isInf` for infinity. Otherwise judging is an error ([`Problem::NoData`]), whatever the expression would say. Each part of
+//!   the answer that is looked at (`result.errors`, `.errors` in a body) must be there too, and must not be an empty list,
+//!   unless that very look is such a test (`steps.rs`). This is stricter than Argo Rollouts, where `result[0] < 0.05` fails on
+//!   NaN and a metric without conditions succeeds on nothing.
 //!
 //! # Verdicts
 //! | success condition | failure condition | verdict |
@@ -23,8 +24,8 @@
 //! | true / false | false | Successful / Inconclusive |
 
 mod functions;
-mod paths;
 mod scan;
+mod steps;
 
 use expr::{Program, Value};
 
@@ -127,9 +128,12 @@ pub enum NoData {
     /// A number is infinite.
     #[error("the query returned an infinite number (a condition that is to accept this tests for it: `isInf(...)`)")]
     Infinite,
-    /// A field or an item that a condition names is not there.
+    /// A part of the answer that a condition looks at is not there.
     #[error("the answer has no `{0}` (a condition that is to accept this tests for it: `isNil({0})`)")]
     Absent(String),
+    /// A part of the answer that a condition looks at is an empty list or object.
+    #[error("the answer has nothing in `{0}` (a condition that is to accept this tests for it: `len({0}) == 0`)")]
+    Nothing(String),
 }
 
 impl Conditions {
@@ -168,7 +172,7 @@ impl Conditions {
         let holds = |field, condition: &Option<Condition>| match condition {
             None => Ok(None),
             Some(condition) => condition.holds(reading).map(Some).map_err(|problem| ConditionError {
-                field: Some(field),
+                field: (!matches!(problem, Problem::NoData(_))).then_some(field),
                 problem,
             }),
         };
@@ -181,29 +185,18 @@ impl Conditions {
         })
     }
 
-    /// What is missing in the reading that no condition looks for.
+    /// What is missing in the reading as a whole that no condition looks for.
     fn missing(&self, reading: &Reading) -> Option<NoData> {
-        let tested = |test: fn(&scan::Facts) -> bool| {
-            [&self.success, &self.failure]
-                .into_iter()
-                .flatten()
-                .any(|c| test(&c.facts))
-        };
+        let tested = |test: fn(&Condition) -> bool| [&self.success, &self.failure].into_iter().flatten().any(test);
         let numbers = reading.numbers();
-        if reading.is_empty() && !tested(|facts| facts.tests_empty) {
+        if reading.is_empty() && !tested(|condition| condition.tests_empty) {
             Some(NoData::Empty)
-        } else if numbers.iter().any(|number| number.is_nan()) && !tested(|facts| facts.tests_nan) {
+        } else if numbers.iter().any(|number| number.is_nan()) && !tested(|condition| condition.facts.tests_nan) {
             Some(NoData::NaN)
-        } else if numbers.iter().any(|number| number.is_infinite()) && !tested(|facts| facts.tests_infinite) {
-            Some(NoData::Infinite)
-        } else if let Reading::Json(value) = reading
-            && !tested(|facts| facts.tests_empty)
+        } else if numbers.iter().any(|number| number.is_infinite())
+            && !tested(|condition| condition.facts.tests_infinite)
         {
-            [&self.success, &self.failure]
-                .into_iter()
-                .flatten()
-                .find_map(|condition| paths::absent(&condition.facts.paths, value))
-                .map(NoData::Absent)
+            Some(NoData::Infinite)
         } else {
             None
         }
@@ -310,13 +303,24 @@ fn of_json(value: &serde_json::Value) -> Value {
 struct Condition {
     program: Program,
     facts: scan::Facts,
+    /// It looks whether there is an answer at all.
+    tests_empty: bool,
 }
 
 impl Condition {
     fn parse(source: &str) -> Result<Condition, Problem> {
-        let facts = scan::scan(source)?;
-        let program = expr::compile(source).map_err(|error| Problem::Syntax(syntax(source, &error)))?;
-        Ok(Condition { program, facts })
+        let (tokens, facts) = scan::scan(source)?;
+        let written = steps::write(&tokens);
+        // What is wrong is said of the user's own text, as far as the library understands it.
+        if !written.has_short_items {
+            expr::compile(source).map_err(|error| Problem::Syntax(syntax(source, &error)))?;
+        }
+        let program = expr::compile(&written.source).map_err(|_| Problem::Syntax("not understood".to_owned()))?;
+        Ok(Condition {
+            program,
+            facts,
+            tests_empty: written.tests_empty,
+        })
     }
 
     fn holds(&self, reading: &Reading) -> Result<bool, Problem> {
@@ -326,6 +330,9 @@ impl Condition {
         let value = environment.run(&self.program, &scope);
         if meter.is_used_up() {
             return Err(Problem::TooMuchWork);
+        }
+        if let Some(missed) = meter.missed() {
+            return Err(Problem::NoData(missed.clone()));
         }
         match value {
             Ok(Value::Bool(holds)) => Ok(holds),

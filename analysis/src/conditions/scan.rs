@@ -8,7 +8,6 @@
 use super::{
     Problem,
     functions::{FUNCTIONS, takes_predicate},
-    paths,
 };
 
 /// Longest source, in bytes. The longest condition found in public templates has about 600.
@@ -32,14 +31,10 @@ const MAX_PATTERN_BYTES: usize = 128;
 pub(super) struct Facts {
     /// How many tokens there are.
     pub tokens: usize,
-    /// It looks whether there is an answer at all: `len`, `isNil`, `default`, `nil`, `??`.
-    pub tests_empty: bool,
     /// It uses `isNaN`.
     pub tests_nan: bool,
     /// It uses `isInf`.
     pub tests_infinite: bool,
-    /// The parts of the answer that it names outright.
-    pub paths: Vec<Vec<paths::Step>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +50,8 @@ pub(super) enum Token<'s> {
 /// Signs of two characters.
 const PAIRS: &[&str] = &["??", "?.", "..", "==", "!=", "<=", ">=", "&&", "||", "**"];
 
-/// Checks the limits and the names that `source` uses.
-pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
+/// Cuts `source` into tokens and checks the limits and the names that it uses.
+pub(super) fn scan(source: &str) -> Result<(Vec<Token<'_>>, Facts), Problem> {
     if source.len() > MAX_SOURCE_BYTES {
         return Err(Problem::TooLong {
             bytes: source.len(),
@@ -79,7 +74,6 @@ pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
     }
     let mut facts = Facts {
         tokens: tokens.len(),
-        paths: paths::written(&tokens),
         ..Facts::default()
     };
     for (at, token) in tokens.iter().enumerate() {
@@ -87,6 +81,7 @@ pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
         let after = tokens.get(at + 1).copied();
         match *token {
             Token::Name(name) => check_name(name, before, after)?,
+            Token::Sign("??") => check_default(&tokens[at + 1..])?,
             Token::Number(number) => check_number(number, after)?,
             Token::Sign("..") => return Err(not_served("the range operator `..`")),
             Token::Sign("{") => check_brace(before, after, tokens.get(at + 2).copied())?,
@@ -94,12 +89,14 @@ pub(super) fn scan(source: &str) -> Result<Facts, Problem> {
         }
         facts.note(*token, before);
     }
-    Ok(facts)
+    check_bodies(&tokens)?;
+    check_chains(&tokens)?;
+    Ok((tokens, facts))
 }
 
 impl Token<'_> {
     /// Whether evaluation may recurse at this token.
-    fn is_operator(&self) -> bool {
+    pub(super) fn is_operator(&self) -> bool {
         match self {
             Token::Sign(sign) => !matches!(*sign, "(" | ")" | "{" | "}" | "]" | "," | ":"),
             Token::Name(name) => {
@@ -111,6 +108,21 @@ impl Token<'_> {
             Token::Number(_) | Token::Text(_) => false,
         }
     }
+
+    /// Whether a value may end at this token.
+    pub(super) fn ends_value(&self) -> bool {
+        match self {
+            Token::Sign(sign) => matches!(*sign, ")" | "]" | "}"),
+            Token::Name(_) => !self.is_operator(),
+            Token::Number(_) | Token::Text(_) => true,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Token::Name(text) | Token::Number(text) | Token::Text(text) | Token::Sign(text) => text,
+        }
+    }
 }
 
 impl Facts {
@@ -119,7 +131,6 @@ impl Facts {
             return;
         }
         match token {
-            Token::Name("len" | "isNil" | "default" | "nil") | Token::Sign("??") => self.tests_empty = true,
             Token::Name("isNaN") => self.tests_nan = true,
             Token::Name("isInf") => self.tests_infinite = true,
             _ => {}
@@ -175,6 +186,9 @@ fn check_name(name: &str, before: Option<Token<'_>>, after: Option<Token<'_>>) -
         | "startsWith" | "endsWith" => return Ok(()),
         _ => {}
     }
+    if matches!(name, "let" | "if" | "else") {
+        return Err(not_served(&format!("`{name}`")));
+    }
     if after != Some(Token::Sign("(")) {
         return Err(Problem::UnknownName(name.to_owned()));
     }
@@ -185,11 +199,89 @@ fn check_name(name: &str, before: Option<Token<'_>>, after: Option<Token<'_>>) -
     }
 }
 
+/// After `??` the library takes all that follows as what stands for nil; the language takes one value. So nothing may follow
+/// it within the same brackets, but another `??`.
+fn check_default(rest: &[Token<'_>]) -> Result<(), Problem> {
+    let mut depth = 0_usize;
+    for (at, token) in rest.iter().enumerate() {
+        match token {
+            Token::Sign("(" | "[" | "{") => depth += 1,
+            Token::Sign(")" | "]" | "}") if depth > 0 => depth -= 1,
+            Token::Sign(")" | "]" | "}" | "," | ":" | "??") if depth == 0 => return Ok(()),
+            Token::Sign("." | "?.") => {}
+            // A sign before the value.
+            Token::Sign("-" | "+") if at == 0 => {}
+            token if depth == 0 && (token.is_operator() || *token == Token::Sign("|")) => {
+                return Err(not_served(
+                    "`??` beside another operator without brackets, as in `(result.a ?? 0) < 1`: that",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The language reads `1 < a < 5` as `1 < a and a < 5`, the library as `(1 < a) < 5`.
+fn check_chains(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let mut compared = vec![false];
+    for token in tokens {
+        match token.text() {
+            "(" | "[" | "{" => compared.push(false),
+            ")" | "]" | "}" if compared.len() > 1 => {
+                compared.pop();
+            }
+            "&&" | "||" | "and" | "or" | "?" | ":" | "," | "|" => {
+                if let Some(last) = compared.last_mut() {
+                    *last = false;
+                }
+            }
+            "<" | "<=" | ">" | ">=" => {
+                if let Some(last) = compared.last_mut()
+                    && std::mem::replace(last, true)
+                {
+                    return Err(not_served("a chain of comparisons such as `1 < a < 5`"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// `#` and `.field` stand for the item that a body looks at, and for nothing outside of bodies.
+fn check_bodies(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let mut open: Vec<bool> = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let before = at.checked_sub(1).map(|at| tokens[at]);
+        match token {
+            Token::Sign("(" | "[" | "{") => {
+                let of_body =
+                    matches!((token, before), (Token::Sign("("), Some(Token::Name(name))) if takes_predicate(name));
+                open.push(of_body);
+            }
+            Token::Sign(")" | "]" | "}") => {
+                open.pop();
+            }
+            Token::Name("#" | "#acc" | "#index") | Token::Sign(".") => {
+                let is_item = matches!(token, Token::Name(_)) || !before.is_some_and(|token| token.ends_value());
+                if is_item && !open.contains(&true) {
+                    return Err(not_served(
+                        "`#` or `.field` outside of the body of a function such as `all`: it",
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// A number may not run into a word (`1or2`), which the library would read as two tokens.
 fn check_number(number: &str, after: Option<Token<'_>>) -> Result<(), Problem> {
     let plain = number
         .bytes()
-        .all(|b| b.is_ascii_hexdigit() || matches!(b, b'x' | b'X' | b'o' | b'O' | b'_' | b'.'));
+        .all(|b| b.is_ascii_hexdigit() || matches!(b, b'x' | b'X' | b'o' | b'O' | b'_' | b'.' | b'+' | b'-'));
     if plain && after != Some(Token::Sign("(")) {
         Ok(())
     } else {
@@ -200,7 +292,15 @@ fn check_number(number: &str, after: Option<Token<'_>>) -> Result<(), Problem> {
 /// Patterns are constant and small: a regular expression is compiled wherever it is not.
 fn check_pattern(after: Option<Token<'_>>) -> Result<(), Problem> {
     match after {
-        Some(Token::Text(text)) if text.len() <= MAX_PATTERN_BYTES + 2 && !text.contains('{') => Ok(()),
+        Some(Token::Text(text)) if text.len() <= MAX_PATTERN_BYTES + 2 && !text.contains('{') => {
+            let pattern = unquoted(text);
+            match regex::Regex::new(&pattern) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Problem::Syntax(
+                    "the pattern of `matches` is no regular expression".to_owned(),
+                )),
+            }
+        }
         _ => Err(Problem::TooComplex {
             what: "bytes in the pattern of `matches`, which is a string without `{`",
             limit: MAX_PATTERN_BYTES,
@@ -240,14 +340,14 @@ fn tokens(source: &str) -> Result<Vec<Token<'_>>, Problem> {
             '#' | '$' | '_' | 'a'..='z' | 'A'..='Z' => {
                 1 + rest[1..].find(|c: char| !is_word(c)).unwrap_or(rest.len() - 1)
             }
-            '0'..='9' => number(rest),
+            _ if is_number(rest) => number(rest),
             _ => sign(rest, first),
         };
         let (token, tail) = rest.split_at(length);
         tokens.push(match first {
             '"' | '\'' | '`' => Token::Text(token),
             '#' | '$' | '_' | 'a'..='z' | 'A'..='Z' => Token::Name(token),
-            '0'..='9' => Token::Number(token),
+            _ if is_number(token) => Token::Number(token),
             _ => Token::Sign(token),
         });
         rest = tail;
@@ -275,6 +375,37 @@ fn skip_blank(mut rest: &str) -> Result<&str, Problem> {
     }
 }
 
+/// What a string means, which has its quotes here.
+pub(super) fn unquoted(text: &str) -> String {
+    let inner = &text[1..text.len() - 1];
+    if text.starts_with('`') {
+        return inner.to_owned();
+    }
+    let mut meant = String::new();
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            meant.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('b') => meant.push('\u{8}'),
+            Some('f') => meant.push('\u{c}'),
+            Some('n') => meant.push('\n'),
+            Some('r') => meant.push('\r'),
+            Some('t') => meant.push('\t'),
+            Some('u') => {
+                let digits: String = rest.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                meant.push(code.unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            Some(other) => meant.push(other),
+            None => {}
+        }
+    }
+    meant
+}
+
 /// Length of a string with its quotes. Backquotes know no escapes.
 fn quoted(rest: &str, quote: char) -> Result<usize, Problem> {
     let mut escaped = false;
@@ -289,10 +420,24 @@ fn quoted(rest: &str, quote: char) -> Result<usize, Problem> {
     Err(Problem::Syntax("a string has no end".to_owned()))
 }
 
-/// Length of a number, letters included; a range operator ends it.
+/// Whether a number begins here: `5` or `.5`.
+fn is_number(rest: &str) -> bool {
+    let digits = rest.strip_prefix('.').unwrap_or(rest);
+    digits.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Length of a number, letters and the sign of its exponent included; a range operator ends it.
 fn number(rest: &str) -> usize {
     let range = rest.find("..").unwrap_or(rest.len());
-    rest[..range].find(|c: char| !(is_word(c) || c == '.')).unwrap_or(range)
+    let word = |rest: &str| rest.find(|c: char| !(is_word(c) || c == '.')).unwrap_or(rest.len());
+    let length = word(&rest[..range]);
+    let (number, tail) = rest[..range].split_at(length);
+    let hexadecimal = number.starts_with("0x") || number.starts_with("0X");
+    if number.ends_with(['e', 'E']) && !hexadecimal && tail.starts_with(['+', '-']) {
+        length + 1 + word(&tail[1..])
+    } else {
+        length
+    }
 }
 
 fn sign(rest: &str, first: char) -> usize {
@@ -307,33 +452,18 @@ fn sign(rest: &str, first: char) -> usize {
 mod tests {
     use super::*;
 
-    fn facts(source: &str) -> Facts {
-        scan(source).unwrap_or_else(|problem| panic!("{source}: {problem}"))
-    }
-
     #[test]
-    fn what_tests_for_missing_data_is_found_in_the_expression_only() {
-        for (source, empty, nan, infinite) in [
-            ("len(result) == 0 || result[0] < 1", true, false, false),
-            ("default(result, 0) < 1", true, false, false),
-            ("isNil(result) || result > 1", true, false, false),
-            ("result == nil", true, false, false),
-            ("(result[0] ?? 0) < 1", true, false, false),
-            ("isNaN(result) || result > 1", false, true, false),
-            ("isInf(result) or isNaN(result)", false, true, true),
-            ("all(result, {not isNaN(#)})", false, true, false),
-            ("result[0] > 1", false, false, false),
-            ("string(result) == 'len nil isNaN'", false, false, false),
-            ("result > 1 // isNaN(result) len(result)", false, false, false),
-            ("result > /* nil */ 1", false, false, false),
-            ("result.len == 1 or result?.nil == 1", false, false, false),
+    fn what_tests_for_nan_and_infinity_is_found_in_the_expression_only() {
+        for (source, nan, infinite) in [
+            ("isNaN(result) || result > 1", true, false),
+            ("isInf(result) or isNaN(result)", true, true),
+            ("all(result, {not isNaN(#)})", true, false),
+            ("string(result) == 'nil isNaN'", false, false),
+            ("result > 1 // isNaN(result) len(result)", false, false),
+            ("result.isNaN == 1 or result?.isInf == 1", false, false),
         ] {
-            let facts = facts(source);
-            assert_eq!(
-                (facts.tests_empty, facts.tests_nan, facts.tests_infinite),
-                (empty, nan, infinite),
-                "{source}"
-            );
+            let (_, facts) = scan(source).unwrap_or_else(|problem| panic!("{source}: {problem}"));
+            assert_eq!((facts.tests_nan, facts.tests_infinite), (nan, infinite), "{source}");
         }
     }
 
@@ -341,16 +471,15 @@ mod tests {
     fn tokens_are_cut_as_the_grammar_does() {
         let texts = |source| {
             let tokens = tokens(source).unwrap();
-            let text = |token: &Token<'_>| match token {
-                Token::Name(text) | Token::Number(text) | Token::Text(text) | Token::Sign(text) => (*text).to_owned(),
-            };
-            tokens.iter().map(text).collect::<Vec<_>>().join(" ")
+            tokens.iter().map(Token::text).collect::<Vec<_>>().join(" ")
         };
         for (source, expected) in [
             ("result[0]>=0.95", "result [ 0 ] >= 0.95"),
-            ("all(result,{#<1e-3})", "all ( result , { # < 1e - 3 } )"),
+            ("all(result,{#<1e-3})", "all ( result , { # < 1e-3 } )"),
             ("a?.b??c?d:e||f", "a ?. b ?? c ? d : e || f"),
             ("0..5", "0 .. 5"),
+            (".5+0x1e-1", ".5 + 0x1e - 1"),
+            ("#.a.b[.5]", "# . a . b [ .5 ]"),
             ("'a\\'b' + \"c\\\\\" + `d\\`", "'a\\'b' + \"c\\\\\" + `d\\`"),
             ("1 // x\n+ /*/ y */ 2", "1 + 2"),
             ("é", "é"),

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod language;
+
 fn outcome(success: &str, failure: &str, reading: &Reading) -> String {
     let conditions = match Conditions::parse(Some(success), Some(failure)) {
         Ok(conditions) => conditions,
@@ -18,6 +20,18 @@ fn outcome(success: &str, failure: &str, reading: &Reading) -> String {
     match conditions.judge(reading) {
         Ok(verdict) => format!("{verdict:?}"),
         Err(error) => format!("Error: {error}"),
+    }
+}
+
+/// What JSON says, as a provider of numbers or of JSON would hand it over.
+fn reading_of(json: &str) -> Reading {
+    let value: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    let numbers = value
+        .as_array()
+        .and_then(|items| items.iter().map(serde_json::Value::as_f64).collect());
+    match numbers {
+        Some(numbers) => Reading::Numbers(numbers),
+        None => Reading::json(value).expect("it is not too large"),
     }
 }
 
@@ -228,13 +242,14 @@ fn what_cannot_be_evaluated_is_an_error_that_says_what_result_is() {
             "result[0] >= 0.95",
             "",
             number(1.0),
-            "Error: successCondition: Invalid operand for operator []: Integer(0) (`result` is a number)",
+            "Error: successCondition: a number has no items (`result` is a number)",
         ),
         (
             "result[5] >= 0.95",
             "",
             list(&[1.0]),
-            "Error: successCondition: Invalid operands for operator >= (`result` is a list of 1)",
+            "Error: no data: the answer has no `result[5]` (a condition that is to accept this tests for it: \
+             `isNil(result[5])`)",
         ),
         (
             "",
@@ -270,7 +285,8 @@ fn what_cannot_be_evaluated_is_an_error_that_says_what_result_is() {
             "len(result, # > 1) == 0",
             "",
             list(&[1.0]),
-            "Error: successCondition: unknown variable: # (`result` is a list of 1)",
+            "invalid: successCondition: `#` or `.field` outside of the body of a function such as `all`: it is not available in \
+             conditions",
         ),
         (
             "asInt('x') == 1",
@@ -293,7 +309,7 @@ fn what_is_not_served_is_refused_by_name_before_it_runs() {
     );
     problem(
         "let x = result; x > 1",
-        &expect!["invalid: successCondition: unknown name `let`: the answer of the query is called `result`"],
+        &expect!["invalid: successCondition: `let` is not available in conditions"],
     );
     problem(
         "$env.result > 1",

@@ -88,7 +88,7 @@ impl Provider for DatadogMetric {
         let to = context.now.as_second();
         let from = to.saturating_sub(interval(self)?.as_secs());
         let account = account(self);
-        let (api_key, app_key) = (account.value(context, API_KEY)?, account.value(context, APP_KEY)?);
+        let (api, application) = (account.value(context, API_KEY)?, account.value(context, APP_KEY)?);
         let address = account.optional(context, ADDRESS)?;
         let address = account.address(address.as_deref().unwrap_or(SITE), ADDRESS, SITE)?;
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -105,8 +105,8 @@ impl Provider for DatadogMetric {
             url,
             headers: vec![
                 header("Content-Type", "application/json"),
-                header("DD-API-KEY", &api_key),
-                header("DD-APPLICATION-KEY", &app_key),
+                header("DD-API-KEY", &api),
+                header("DD-APPLICATION-KEY", &application),
             ],
             body,
             timeout: TIMEOUT,

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP, as New Relic and SkyWalking speak it: a JSON object with a query and its variables is sent, and one
+//! GraphQL over HTTP, as New Relic and `SkyWalking` speak it: a JSON object with a query and its variables is sent, and one
 //! with `data`, or with `errors`, comes back.
 
 use std::time::Duration;

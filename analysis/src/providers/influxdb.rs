@@ -1,4 +1,4 @@
-//! InfluxDB 2: Flux queries. The answer is CSV with annotations.
+//! `InfluxDB` 2: Flux queries. The answer is CSV with annotations.
 //!
 //! The values of the column `_value` of all rows of all tables are measured, as a list, as in Argo Rollouts.
 

@@ -13,12 +13,14 @@
 mod account;
 mod answer;
 mod aws;
+mod cloud_watch;
 mod datadog;
 mod graphite;
 mod graphql;
 mod influxdb;
 pub mod job;
 mod json_path;
+mod kayenta;
 mod new_relic;
 mod oauth2;
 pub mod prometheus;
@@ -345,9 +347,11 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         graphite,
         influxdb,
         skywalking,
+        cloud_watch,
+        kayenta,
         ..
     } = &metric.provider;
-    let known: [Option<&dyn Provider>; 9] = [
+    let known: [Option<&dyn Provider>; 11] = [
         prometheus.as_ref().map(|metric| metric as &dyn Provider),
         web.as_ref().map(|metric| metric as &dyn Provider),
         job.as_ref().map(|metric| metric as &dyn Provider),
@@ -357,6 +361,8 @@ fn provider(metric: &Metric) -> Result<&dyn Provider, ProviderError> {
         graphite.as_ref().map(|metric| metric as &dyn Provider),
         influxdb.as_ref().map(|metric| metric as &dyn Provider),
         skywalking.as_ref().map(|metric| metric as &dyn Provider),
+        cloud_watch.as_ref().map(|metric| metric as &dyn Provider),
+        kayenta.as_ref().map(|metric| metric as &dyn Provider),
     ];
     if let Some(provider) = known.into_iter().flatten().next() {
         return Ok(provider);

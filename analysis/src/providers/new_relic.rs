@@ -1,4 +1,4 @@
-//! New Relic: NRQL queries through NerdGraph, its GraphQL API.
+//! New Relic: NRQL queries through `NerdGraph`, its GraphQL API.
 //!
 //! A query has a list of results, and each is a map from what was selected to its value. One result is measured as a map,
 //! several as a list of maps, as in Argo Rollouts.
@@ -58,14 +58,13 @@ impl Provider for NewRelicMetric {
             .value(context, ACCOUNT_ID)?
             .parse()
             .map_err(|_| wrong(ACCOUNT_ID, "is no number of an account"))?;
-        let url = match account.optional(context, NERDGRAPH)? {
-            Some(url) => account.address(&url, NERDGRAPH, "https://api.newrelic.com/graphql")?,
-            None => {
-                let region = account.optional(context, REGION)?.unwrap_or_default();
-                endpoint(&region)
-                    .ok_or_else(|| wrong(REGION, "must be us, eu, jp or staging"))?
-                    .to_owned()
-            }
+        let url = if let Some(url) = account.optional(context, NERDGRAPH)? {
+            account.address(&url, NERDGRAPH, "https://api.newrelic.com/graphql")?
+        } else {
+            let region = account.optional(context, REGION)?.unwrap_or_default();
+            endpoint(&region)
+                .ok_or_else(|| wrong(REGION, "must be us, eu, jp or staging"))?
+                .to_owned()
         };
         let mut variables = json!({"account": id, "nrql": query(self)?});
         let timeout = timeout(self)?;
@@ -107,7 +106,7 @@ fn account(metric: &NewRelicMetric) -> Account<'_> {
     }
 }
 
-/// NerdGraph in a region.
+/// `NerdGraph` in a region.
 fn endpoint(region: &str) -> Option<&'static str> {
     match region.to_ascii_lowercase().as_str() {
         "" | "us" => Some("https://api.newrelic.com/graphql"),

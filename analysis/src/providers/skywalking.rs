@@ -1,4 +1,4 @@
-//! Apache SkyWalking: a GraphQL query of the user, with the time range as its variable `$duration`.
+//! Apache `SkyWalking`: a GraphQL query of the user, with the time range as its variable `$duration`.
 //!
 //! What the query returned is measured as it is: `data` of the answer.
 
@@ -66,12 +66,12 @@ fn interval(metric: &SkyWalkingMetric) -> Result<SignedDuration, ProviderError> 
     shared::interval(metric.interval.as_ref(), DEFAULT_INTERVAL).map_err(|problem| invalid(NAME, "interval", &problem))
 }
 
-/// A minute as SkyWalking writes it, in UTC: `2026-01-02 1155`.
+/// A minute as `SkyWalking` writes it, in UTC: `2026-01-02 1155`.
 fn minute(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H%M").to_string()
 }
 
-/// The data of an answer. SkyWalking measures in numbers: without one, it knows nothing.
+/// The data of an answer. `SkyWalking` measures in numbers: without one, it knows nothing.
 fn read(response: &HttpResponse) -> Result<Found, String> {
     let data = graphql::data(SERVER, response)?;
     if !has_number(&data) {

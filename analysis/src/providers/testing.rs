@@ -192,3 +192,34 @@ pub(super) fn plain(metric: &Metric, answers: Vec<Answer>) -> Played {
         answers,
     )
 }
+
+/// One class of answers, and what a measurement makes of it.
+pub(super) struct Row {
+    /// What is special about it.
+    pub about: &'static str,
+    pub metric: Metric,
+    pub environment: Environment,
+    pub answers: Vec<Answer>,
+    /// As [`Played::outcome`] says it.
+    pub expected: String,
+    /// Whether the answers have a value that may be judged. Without one a measurement must not be successful.
+    pub evidence: bool,
+}
+
+impl Row {
+    /// Plays it and compares.
+    pub fn check(self) {
+        let played = play(
+            &self.metric,
+            (Vec::new(), Secrets::default()),
+            &self.environment,
+            self.answers,
+        );
+        assert_eq!(played.outcome(), self.expected, "{}", self.about);
+        assert!(
+            self.evidence || !played.outcome().starts_with("Successful"),
+            "{}: successful without evidence",
+            self.about
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! Wavefront (VMware Aria Operations for Applications): its API for charts.
+//! Wavefront (`VMware` Aria Operations for Applications): its API for charts.
 //!
 //! The newest value at the time of the measurement is measured: a number, or a list with one number of each series where
 //! there are several. Wavefront also gives values from long before; those are no data.

@@ -42,13 +42,11 @@ fn route() -> Value {
     })
 }
 
+/// Objects by their paths.
+type Objects = Arc<Mutex<BTreeMap<String, Value>>>;
+
 /// An API server with these objects, by path, that keeps what is patched. Writes on what `refused` names fail.
-fn server(
-    refused: &'static str,
-) -> (
-    impl Fn(&Asked) -> Answer + Send + Sync,
-    Arc<Mutex<BTreeMap<String, Value>>>,
-) {
+fn server(refused: &'static str) -> (impl Fn(&Asked) -> Answer + Send + Sync, Objects) {
     let objects = BTreeMap::from([
         (format!("{SERVICE}stable"), service("stable", 20)),
         (format!("{SERVICE}canary"), service("canary", 21)),

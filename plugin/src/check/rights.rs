@@ -103,12 +103,7 @@ const CONTROLLER: &[Need] = &[
         "get list watch patch",
         "canaries with Gateway API",
     ),
-    need(
-        "networking.k8s.io",
-        "ingresses",
-        MADE,
-        "canaries with ingress-nginx",
-    ),
+    need("networking.k8s.io", "ingresses", MADE, "canaries with ingress-nginx"),
     need(
         "networking.istio.io",
         "virtualservices",

@@ -517,8 +517,8 @@ impl Process {
 
     /// What is given back does not wait for one object that cannot be written; the first failure ends any other plan.
     fn go_on_or_give_up(&mut self, kernel: &mut Kernel, key: &Key) {
-        let goes_on = |task: &&Task| matches!(task.work, Work::Gone) && !task.writes.is_empty();
-        if self.tasks.get(key).filter(goes_on).is_none() {
+        let goes_on = |task: &Task| matches!(task.work, Work::Gone) && !task.writes.is_empty();
+        if !self.tasks.get(key).is_some_and(goes_on) {
             return self.give_up(kernel, key);
         }
         let delay = kernel.random.millis(&self.config.call);

@@ -170,10 +170,10 @@ fn rules_that_steps_have_added_are_taken_away() {
     let router = gateway(&[], &["testers"]);
     let record = moving("app-stable/a=100 app-canary/b=0", &[]);
     let patch = router.edit_managed_routes(&before, PAIR, &header_route(), &record);
-    let routed = merge(&before, &patch.expect("an edit").expect("a patch"));
-    assert_eq!(routed["spec"]["rules"].as_array().expect("rules").len(), 3);
-    assert_eq!(tidy(after(&routed)), before);
-    let moved = edited(&router, &routed, "80/20", &at_20(&[]));
+    let tested = merge(&before, &patch.expect("an edit").expect("a patch"));
+    assert_eq!(tested["spec"]["rules"].as_array().expect("rules").len(), 3);
+    assert_eq!(tidy(after(&tested)), before);
+    let moved = edited(&router, &tested, "80/20", &at_20(&[]));
     assert_eq!(tidy(after(&moved)), before);
     // A CRD that is older than names of rules has dropped them.
     let before = route(&format!("[{rule}]"));
@@ -234,11 +234,11 @@ fn a_virtual_service_is_as_it_was_with_all_its_kinds_of_routes() {
     assert_eq!(tidy(after(&moved)), before);
     // With a header route, of which only our annotation tells.
     let patch = router.edit_managed_routes(&moved, PAIR, &header_route(), &at_20(&["main"]));
-    let routed = merge(&moved, &patch.expect("an edit").expect("a patch"));
-    assert_eq!(routed["spec"]["http"].as_array().expect("routes").len(), 3);
-    assert_eq!(tidy(after(&routed)), before);
-    let patch = router.edit_managed_routes(&routed, PAIR, &[], &at_20(&["main"]));
-    let unrouted = merge(&routed, &patch.expect("an edit").expect("a patch"));
+    let tested = merge(&moved, &patch.expect("an edit").expect("a patch"));
+    assert_eq!(tested["spec"]["http"].as_array().expect("routes").len(), 3);
+    assert_eq!(tidy(after(&tested)), before);
+    let patch = router.edit_managed_routes(&tested, PAIR, &[], &at_20(&["main"]));
+    let unrouted = merge(&tested, &patch.expect("an edit").expect("a patch"));
     assert_eq!(unrouted, moved, "without the step nothing is left of the route");
 }
 
@@ -327,7 +327,7 @@ fn a_canary_ingress_is_deleted_where_it_was_made_for_the_rollout() {
     let made = router
         .create(seen, PAIR, &weights("80/20"), &at_20(&[]))
         .expect("an Ingress");
-    let owned = |owners: Value| {
+    let belonging = |owners: Value| {
         let mut made = made.clone();
         made["metadata"]["namespace"] = json!("shop");
         made["metadata"]["uid"] = json!("u-9");
@@ -348,15 +348,15 @@ fn a_canary_ingress_is_deleted_where_it_was_made_for_the_rollout() {
         other => panic!("{other:?}"),
     };
     let wanted = Some("app-app-canary u-9 4".to_owned());
-    assert_eq!(deletes(&owned(owner("Rollout", "app"))), wanted);
+    assert_eq!(deletes(&belonging(owner("Rollout", "app"))), wanted);
     assert_eq!(
-        deletes(&owned(json!([]))),
+        deletes(&belonging(json!([]))),
         wanted,
         "its owner was deleted and it was not"
     );
-    assert_eq!(deletes(&owned(owner("Rollout", "web"))), None);
-    assert_eq!(deletes(&owned(owner("App", "app"))), None);
-    let mut without_record = owned(owner("Rollout", "app"));
+    assert_eq!(deletes(&belonging(owner("Rollout", "web"))), None);
+    assert_eq!(deletes(&belonging(owner("App", "app"))), None);
+    let mut without_record = belonging(owner("Rollout", "app"));
     without_record["metadata"]["annotations"]
         .as_object_mut()
         .expect("annotations")

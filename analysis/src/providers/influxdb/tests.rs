@@ -22,7 +22,7 @@ fn measured(condition: &str, answer: Answer) -> Played {
     asked(condition, query, SECRET, &KEYS, vec![answer])
 }
 
-/// A table as InfluxDB writes it, with values of one type.
+/// A table as `InfluxDB` writes it, with values of one type.
 fn table(kind: &str, values: &[&str]) -> String {
     let mut text = format!(
         "#group,false,false,true,true,false,false,true\r\n\
@@ -31,7 +31,9 @@ fn table(kind: &str, values: &[&str]) -> String {
          ,result,table,_start,_stop,_time,_value,_field\r\n"
     );
     for value in values {
-        text += &format!(",,0,2026-01-02T11:45:00Z,2026-01-02T12:00:00Z,2026-01-02T11:59:00Z,{value},f\r\n");
+        text.push_str(",,0,2026-01-02T11:45:00Z,2026-01-02T12:00:00Z,2026-01-02T11:59:00Z,");
+        text.push_str(value);
+        text.push_str(",f\r\n");
     }
     text + "\r\n"
 }
@@ -199,7 +201,7 @@ fn the_values_of_all_rows_of_all_tables_are_measured() {
         ),
         (
             "true",
-            table("double", &["1"; 10_001]),
+            table("double", &vec!["1"; 10_001]),
             "Error: the query returned more than 10000 values: aggregate it, or take a shorter time".to_owned(),
         ),
     ] {

@@ -158,7 +158,7 @@ fn one_series_is_a_number_and_several_are_a_list() {
         ),
         (
             "true",
-            series(&["[1767355200,1]"; 10_001]),
+            series(&vec!["[1767355200,1]"; 10_001]),
             "Error: the query returned 10001 values, at most 10000 are read: aggregate it, or take a shorter time"
                 .to_owned(),
         ),

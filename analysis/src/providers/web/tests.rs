@@ -94,8 +94,8 @@ fn an_answer_without_the_value_is_an_error_and_never_a_verdict() {
         ),
         (
             "result[1]['a b'] != 3", path.clone(), 200, r#"{"data":[{"a b":1}]}"#,
-            "Error [{\"a b\":1}]: no data: the answer has no `result[1]['a b']` (a condition that is to accept this tests \
-             for it: `isNil(result[1]['a b'])`)".to_owned(),
+            "Error [{\"a b\":1}]: no data: the answer has no `result[1]` (a condition that is to accept this tests \
+             for it: `isNil(result[1])`)".to_owned(),
         ),
         (
             "asFloat(result) < 5 || true", path.clone(), 200, r#"{"data":"NaN"}"#,

@@ -183,13 +183,6 @@ fn what_is_not_served_is_named() {
     let plugin = "provider.plugin: there is no interface for plugins: serve the value over HTTP and use provider.web, or \
                   compute it in a Job (provider.job)";
     for (provider, expected) in [
-        (
-            json!({"kayenta": {
-                "address": "", "application": "", "canaryConfigName": "", "metricsAccountName": "",
-                "configurationAccountName": "", "storageAccountName": "", "threshold": {"pass": 1, "marginal": 1}, "scopes": [],
-            }}),
-            "provider.kayenta is not supported yet",
-        ),
         (json!({"plugin": {"a/b": {}}}), plugin),
         (
             json!({}),

@@ -81,9 +81,12 @@ fn each_row_of_a_stable_revision_that_follows_the_weight() {
     }
 }
 
+/// A row of [`OF_TOTAL`].
+type OfTotal = ((u32, u32, u32, u32), (u32, u32));
+
 /// (replicas, weight, maxTrafficWeight, minPodsPerReplicaSet) -> canary pods, stable pods where they follow the weight
 #[rustfmt::skip]
-const OF_TOTAL: &[((u32, u32, u32, u32), (u32, u32))] = &[
+const OF_TOTAL: &[OfTotal] = &[
     ((10, 0, 1000, 1), (0, 10)),
     ((10, 1, 1000, 1), (1, 10)),
     ((10, 5, 1000, 1), (1, 10)),
