@@ -118,8 +118,9 @@ impl Safety {
     /// S11: stable becomes only the present revision, when it is complete.
     fn check_promotion(&self, write: &Write<'_>, old: &Facts, new: &Facts, broken: &mut Broken) {
         let key = &write.change.key;
-        // What was aborted is the update to a revision: another one may be undone to at once.
-        if new.stable != new.revision || old.aborted && old.revision == new.revision {
+        // What was aborted is the update to a revision: another one may be undone to at once, and a person may promote it fully.
+        let aborted = old.aborted && !old.promoted_fully && old.revision == new.revision;
+        if new.stable != new.revision || aborted {
             broken.push((
                 "S11",
                 format!(
