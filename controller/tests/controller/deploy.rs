@@ -77,6 +77,7 @@ fn what_the_code_reads_and_writes_is_granted_and_nothing_more() {
             "patch httproutes.gateway.networking.k8s.io",
             "create ingresses.networking.k8s.io",
             "patch ingresses.networking.k8s.io",
+            "delete ingresses.networking.k8s.io",
             "patch virtualservices.networking.istio.io",
             "patch destinationrules.networking.istio.io",
             "patch deployments.apps",
