@@ -218,7 +218,7 @@ fn analysed() -> Vec<State> {
         },
         State {
             name: "aborted by an analysis that could not measure",
-            scenario: analysed("unmeasured", manifests.replace("error_rate{", "error_rate{{"), 0.0),
+            scenario: analysed("unmeasured", manifests.replace("error_rate{", "no_such_rate{"), 0.0),
             at: 300,
             says: (
                 "Degraded",
