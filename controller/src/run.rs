@@ -54,7 +54,11 @@ pub async fn run(mut config: Config, shutdown: impl Future<Output = ()>) -> Resu
     let kube = kube_config(&config).await?;
     let url = kube.cluster_url.clone();
     let client = Client::try_from(kube).map_err(RunError::Client)?;
-    config.addresses.api_servers.extend(api_servers(&client, &url).await);
+    let is_namespaced = config.watched_namespace.is_some();
+    config
+        .addresses
+        .api_servers
+        .extend(api_servers(&client, &url, is_namespaced).await);
     run_with(config, client, shutdown).await
 }
 
@@ -125,7 +129,7 @@ async fn kube_config(config: &Config) -> Result<kube::Config, RunError> {
 }
 
 /// Where the API server can be reached: as we do, as pods do, and where it listens itself, as far as it tells.
-async fn api_servers(client: &Client, url: &http::Uri) -> Vec<SocketAddr> {
+async fn api_servers(client: &Client, url: &http::Uri, is_namespaced: bool) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     let default_port = if url.scheme_str() == Some("http") { 80 } else { 443 };
     let of_pods = std::env::var("KUBERNETES_SERVICE_HOST").ok().zip(
@@ -140,8 +144,11 @@ async fn api_servers(client: &Client, url: &http::Uri) -> Vec<SocketAddr> {
         let host = host.trim_matches(['[', ']']);
         servers.extend(tokio::net::lookup_host((host, port)).await.into_iter().flatten());
     }
+    if is_namespaced {
+        // It has no rights in the namespace of the Service `kubernetes`.
+        return servers;
+    }
     let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
-    // A namespaced controller may not read them.
     let slices: Value = api::call(client, api::get(path), READ_TIMEOUT)
         .await
         .unwrap_or_default();
